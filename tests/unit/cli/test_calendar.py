@@ -61,7 +61,7 @@ text = st.text(
         lambda it: timedelta(seconds=int(it.total_seconds()))
     ),
 )
-def test_a_freeze_that_went_out_comes_in_as_it_was(reason: str, starts: datetime, lasts: timedelta) -> None:
+def test_an_exported_freeze_is_imported_unchanged(reason: str, starts: datetime, lasts: timedelta) -> None:
     known = a_freeze(reason=reason, starts=starts, ends=starts + lasts)
     found = ics.read(out(known).encode(), now=NOW, zone="Asia/Tokyo")
     assert (found.refused, found.skipped) == ([], [])
@@ -76,7 +76,7 @@ def test_a_freeze_that_went_out_comes_in_as_it_was(reason: str, starts: datetime
     st.integers(0, 60).map(lambda days: date(2026, 11, 1) + timedelta(days=days)),
     st.integers(1, 6),
 )
-def test_a_freeze_that_repeats_keeps_all_of_its_times(rule: str, zone: str, first: date, days: int) -> None:
+def test_a_repeating_freeze_keeps_all_its_occurrences(rule: str, zone: str, first: date, days: int) -> None:
     again = recurrence(rule, zone=zone, first=first, days=days)
     starts, ends = again.next(NOW) or (NOW, NOW)
     if ends <= NOW:
@@ -90,7 +90,7 @@ def test_a_freeze_that_repeats_keeps_all_of_its_times(rule: str, zone: str, firs
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_another_program_finds_the_same_times(zone: str) -> None:
+def test_another_program_finds_the_same_occurrences(zone: str) -> None:
     """By the rule and the zone as they are written, without Tagship's own reading of them."""
     again = recurrence(
         "FREQ=WEEKLY;BYDAY=SA;UNTIL=20270501T000000", zone=zone, first=date(2026, 11, 1), days=2
@@ -104,7 +104,7 @@ def test_another_program_finds_the_same_times(zone: str) -> None:
     assert theirs == [it for it, _ in again.times(NOW)]
 
 
-def test_windows_are_weekly_by_their_own_clock_and_are_no_freezes() -> None:
+def test_windows_are_weekly_in_their_own_zone_and_are_not_freezes() -> None:
     texts = ("Mon-Thu 09:00-16:00 Europe/Berlin", "Sat,Sun 22:00-02:00 UTC", "Fri 00:00-24:00 UTC")
     calendar = out(windows=texts)
     day, night, whole = Calendar.from_ical(calendar).walk("VEVENT")
@@ -118,7 +118,7 @@ def test_windows_are_weekly_by_their_own_clock_and_are_no_freezes() -> None:
     assert (found.freezes, len(found.skipped)) == ([], 3)
 
 
-def test_what_stands_in_a_reason_is_no_part_of_the_calendar() -> None:
+def test_a_reason_cannot_inject_calendar_content() -> None:
     hostile = "a;b,c\\n END:VEVENT BEGIN:VEVENT \\; d"
     (event,) = Calendar.from_ical(out(a_freeze(reason=hostile))).walk("VEVENT")
     assert str(event["SUMMARY"]) == hostile
@@ -162,7 +162,7 @@ DAY = ("DTSTART;VALUE=DATE:20261224", "DTEND;VALUE=DATE:20261227")
         ),
     ],
 )  # fmt: skip
-def test_what_no_freeze_can_represent_is_refused_in_words(lines: tuple[str, ...], why: str) -> None:
+def test_an_event_that_cannot_be_a_freeze_is_refused_with_a_reason(lines: tuple[str, ...], why: str) -> None:
     """Fault 130."""
     found = ics.read(event(*lines), now=NOW, zone="UTC")
     assert found.freezes == []
@@ -178,12 +178,12 @@ def test_what_no_freeze_can_represent_is_refused_in_words(lines: tuple[str, ...]
         (b"\xff\xfe", "is not a calendar"),
     ],
 )
-def test_a_file_that_is_no_calendar_is_refused(raw: bytes, why: str) -> None:
+def test_a_file_that_is_not_a_calendar_is_refused(raw: bytes, why: str) -> None:
     with pytest.raises(ics.NotACalendar, match=why):
         ics.read(raw, now=NOW, zone="UTC")
 
 
-def test_a_day_is_a_day_of_the_zone_that_was_named_and_what_is_over_or_cancelled_is_skipped() -> None:
+def test_a_day_is_a_day_in_the_named_zone_and_past_or_cancelled_events_are_skipped() -> None:
     (holidays,) = ics.read(event("SUMMARY:x", *DAY), now=NOW, zone="Europe/Berlin").freezes
     assert holidays.starts == datetime(2026, 12, 23, 23, tzinfo=UTC)
     assert holidays.ends - holidays.starts == timedelta(days=3)
@@ -196,7 +196,7 @@ def test_a_day_is_a_day_of_the_zone_that_was_named_and_what_is_over_or_cancelled
 # ---- the commands --------------------------------------------------------------------------------------------------
 
 
-def test_a_calendar_is_frozen_after_it_was_shown_and_a_second_time_changes_nothing(
+def test_a_calendar_is_shown_before_it_is_applied_and_applying_it_again_changes_nothing(
     stage: Any, tmp_path: Path
 ) -> None:
     file = tmp_path / "closing.ics"
@@ -259,7 +259,7 @@ def test_a_calendar_without_an_event_to_come_lifts_nothing(stage: Any, tmp_path:
     assert len(list(freezes.of(stage.ledger, "*"))) == 1
 
 
-def test_one_event_that_cannot_be_a_freeze_keeps_all_from_being_one(stage: Any, tmp_path: Path) -> None:
+def test_one_invalid_event_prevents_all_freezes(stage: Any, tmp_path: Path) -> None:
     """Fault 130."""
     file = tmp_path / "mixed.ics"
     good, bad = event("SUMMARY:good", *DAY), event("SUMMARY:bad", *DAY, "RRULE:FREQ=DAILY")
@@ -294,7 +294,7 @@ def test_the_calendar_of_an_application_is_shown_and_printed(stage: Any) -> None
         ("DTSTART:20261201T000000Z\r\nDURATION:P99999999W", "out of range"),
     ],
 )
-def test_a_zone_or_a_time_that_nobody_knows_is_refused(times: str, problem: str) -> None:
+def test_an_unknown_zone_or_time_is_refused(times: str, problem: str) -> None:
     """A freeze of another hour would be worse than none: somebody relies on it."""
     event = f"BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:sale\r\n{times}\r\nEND:VEVENT\r\n"
     raw = f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{event}END:VCALENDAR\r\n".encode()
