@@ -32,7 +32,8 @@ from xml.etree.ElementTree import SubElement
 import ministack.core.lambda_runtime as runtime
 import yaml
 from ministack.core import cloudfront_js, iam_actions, iam_evaluator
-from ministack.services import cloudfront, eventbridge, iam, kms, s3
+from ministack.core.responses import json_response
+from ministack.services import cloudfront, cloudwatch, eventbridge, iam, kms, s3
 from ministack.services import lambda_svc as lambdas
 from ministack.services import stepfunctions as states
 from ministack.services.cloudformation import provisioners
@@ -42,6 +43,8 @@ VERSION = "1.5.33"
 _this_thread = threading.local()
 _invoking = contextvars.ContextVar("invoking", default=False)
 _uploaded = contextvars.ContextVar("uploaded", default="")
+_qualified: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("qualified")
+"""The version and the alias that an execution was started with."""
 
 
 def keep_the_names_of_exceptions() -> None:
@@ -446,6 +449,137 @@ def name_the_machine_of_a_task() -> None:
     iam_actions.extract_resource_arn = resource_or_machine
 
 
+def run_the_versions_of_state_machines() -> None:
+    """An execution runs the version that its ARN names, or one of an alias's two versions, drawn by their weights.
+
+    ("How Step Functions associates executions with a version or alias", Step Functions Developer Guide.) The stock engine
+    runs the newest definition whatever was named.
+    """
+    start, emit = states._start_execution, states._emit_execution_status_event
+    machines, versions = states._state_machines, states._state_machine_versions
+    kind = type(machines)
+
+    def started_with(asked: str) -> dict[str, str]:
+        alias = states._state_machine_aliases.get(asked)
+        if alias is None:
+            return {"stateMachineVersionArn": asked} if asked in versions else {}
+        routes = alias["routingConfiguration"]
+        (drawn,) = random.choices(  # noqa: S311 (traffic, not secrets)
+            [each["stateMachineVersionArn"] for each in routes], [each["weight"] for each in routes]
+        )
+        return {"stateMachineVersionArn": drawn, "stateMachineAliasArn": asked}
+
+    def start_version(asked: Any) -> Any:
+        arn, _, _ = asked.get("stateMachineArn", "").partition("#")
+        token = _qualified.set(started_with(arn))  # the execution's own thread inherits it
+        try:
+            return start(asked)
+        finally:
+            _qualified.reset(token)
+
+    def get_as_of_the_version(self: Any, key: Any, default: Any = None) -> Any:
+        machine = kind.get(self, key, default)
+        version = versions.get(_qualified.get({}).get("stateMachineVersionArn"))
+        if machine is None or version is None or version["stateMachineArn"] != key:
+            return machine
+        return {**machine, **{name: version[name] for name in ("definition", "roleArn", "type")}}
+
+    def emit_and_remember(execution: Any) -> None:
+        if execution["status"] == "RUNNING":
+            execution["qualified"] = _qualified.get({})
+        emit(execution)
+
+    machines.__class__ = type("Machines", (kind,), {"__slots__": (), "get": get_as_of_the_version})
+    states._start_execution, states._emit_execution_status_event = start_version, emit_and_remember
+
+
+def list_the_executions_of_versions() -> None:
+    """DescribeExecution and ListExecutions say which version and alias an execution ran with; a list may be of one of them.
+
+    (ListExecutions, Step Functions API Reference.) The stock engine forgets what was named, and lists nothing for it. The
+    list of a version or an alias has one page here.
+    """
+    describe, listed = states._describe_execution, states._list_executions
+
+    def qualified(execution: str) -> dict[str, Any]:
+        return dict((states._executions.get(execution) or {}).get("qualified", {}))
+
+    def describe_version(asked: Any) -> Any:
+        answer = describe(asked)
+        if answer[0] != 200:
+            return answer
+        return json_response(json.loads(answer[2]) | qualified(asked["executionArn"]))
+
+    def list_versions(asked: Any) -> Any:
+        arn = asked.get("stateMachineArn")
+        named = arn in states._state_machine_versions or arn in states._state_machine_aliases
+        all_of_it = (
+            {**asked, "stateMachineArn": arn.rpartition(":")[0], "maxResults": 10**6} if named else asked
+        )
+        answer = listed(all_of_it)
+        if answer[0] != 200:
+            return answer
+        body = json.loads(answer[2])
+        found = [each | qualified(each["executionArn"]) for each in body["executions"]]
+        if named:
+            found = [each for each in found if arn in each.values()][: asked.get("maxResults") or 1000]
+        return json_response(body | {"executions": found})
+
+    states._describe_execution, states._list_executions = describe_version, list_versions
+
+
+def count_the_executions_of_state_machines() -> None:
+    """CloudWatch counts executions that start and end: of the state machine, and of the version and alias they ran with.
+
+    ("Monitoring Step Functions metrics using Amazon CloudWatch", Step Functions Developer Guide.) The stock engine counts
+    none.
+    """
+    emit = states._emit_execution_status_event
+    named = {
+        "RUNNING": "ExecutionsStarted",
+        "SUCCEEDED": "ExecutionsSucceeded",
+        "FAILED": "ExecutionsFailed",
+        "ABORTED": "ExecutionsAborted",
+    }
+    dimensions = {"stateMachineVersionArn": "Version", "stateMachineAliasArn": "Alias"}
+
+    def emit_and_count(execution: Any) -> None:
+        emit(execution)
+        machine, ran_with = {"StateMachineArn": execution["stateMachineArn"]}, execution.get("qualified", {})
+        for more in ({}, *({dimensions[name]: arn.rpartition(":")[2]} for name, arn in ran_with.items())):
+            cloudwatch.record_metric(
+                "AWS/States", named[execution["status"]], 1, "Count", {**machine, **more}
+            )
+
+    states._emit_execution_status_event = emit_and_count
+
+
+def name_the_machine_of_a_version() -> None:
+    """A right on a state machine is a right on its versions, its aliases and its tags.
+
+    "To authorize a version or an alias to invoke an API action, Step Functions uses the state machine's ARN instead of using
+    the version ARN or alias ARN" ("Authorization for versions and aliases in Step Functions workflows", Step Functions
+    Developer Guide). The stock engine asks for a right on everything, or on a state machine with the alias's name.
+    """
+    resource_of = iam_actions.extract_resource_arn
+
+    def machine_in(asked: Any) -> str:
+        for name in ("stateMachineAliasArn", "stateMachineVersionArn", "resourceArn", "stateMachineArn"):
+            if ":stateMachine:" in (arn := str(asked.get(name, ""))):
+                return ":".join(arn.split(":")[:7])
+        for route in asked.get("routingConfiguration", ()):  # an alias that does not exist yet
+            return machine_in(route)
+        return ""
+
+    def resource_or_machine(
+        service: str, method: str, path: str, headers: Any, body: bytes, *where: Any
+    ) -> Any:
+        machine = machine_in(json.loads(body or b"{}")) if service == "states" else ""
+        return machine or resource_of(service, method, path, headers, body, *where)
+
+    iam_actions.extract_resource_arn = resource_or_machine
+
+
 def name_the_external_id_of_a_session() -> None:
     """A right to assume roles only with an external id is one: sts:ExternalId is what the caller says.
 
@@ -602,6 +736,10 @@ def main() -> None:
     try_out_functions_at_the_edge()
     name_the_role_behind_a_session()
     name_the_machine_of_a_task()
+    run_the_versions_of_state_machines()
+    list_the_executions_of_versions()
+    count_the_executions_of_state_machines()
+    name_the_machine_of_a_version()
     name_the_external_id_of_a_session()
     publish_once_with_the_code()
     rehearse_an_upload()

@@ -11,6 +11,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.request import urlopen
 
@@ -253,6 +254,48 @@ def test_permission_on_its_state_machine_is_enough_to_answer_a_waiting_task(corr
 def test_the_stock_engine_still_requires_permission_on_everything(stock: Engine) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         answered_with_the_right_to(stock, "*")
+
+
+def test_an_execution_runs_the_version_that_its_arn_names(corrected: Engine) -> None:
+    ran = executed_by_alias_and_version(corrected)
+    assert set(ran["live"]) == {"1", "2"}, "an alias draws one of its two versions"
+    assert set(ran["1"]) == {"1"}
+    assert ran["unqualified"] == ["3"]
+
+
+def test_the_stock_engine_still_runs_the_newest_definition_whatever_its_arn_names(stock: Engine) -> None:
+    assert executed_by_alias_and_version(stock) == {"live": ["3"] * 16, "1": ["3"], "unqualified": ["3"]}
+
+
+def test_executions_are_listed_by_the_version_and_the_alias_that_started_them(corrected: Engine) -> None:
+    assert listed_by_version_and_alias(corrected) == {
+        "": ["", "live", "live"],
+        ":2": ["live"],
+        ":live": ["live"] * 2,
+    }
+
+
+def test_the_stock_engine_still_lists_none_by_version_or_alias(stock: Engine) -> None:
+    assert listed_by_version_and_alias(stock) == {"": [""] * 3, ":2": [], ":live": []}
+
+
+def test_the_executions_of_a_version_are_counted(corrected: Engine) -> None:
+    assert counted_of_a_version(corrected) == {"ExecutionsStarted": 1, "ExecutionsSucceeded": 1}
+
+
+def test_the_stock_engine_still_counts_no_executions(stock: Engine) -> None:
+    assert counted_of_a_version(stock) == {}
+
+
+def test_the_right_to_one_state_machine_is_one_to_its_versions_aliases_and_tags(corrected: Engine) -> None:
+    moved_with_the_right_to_one_machine(corrected, mine=True)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        moved_with_the_right_to_one_machine(corrected, mine=False)
+
+
+def test_the_stock_engine_still_asks_for_a_right_to_all_state_machines(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        moved_with_the_right_to_one_machine(stock, mine=True)
 
 
 def test_a_role_can_be_assumed_with_an_external_id_condition(corrected: Engine) -> None:
@@ -513,6 +556,97 @@ def assumed_by_the_role_that_is_trusted(engine: Engine) -> None:
     client_that_may(engine, "sts", name=trusted, Action="sts:AssumeRole", Resource=role).assume_role(
         RoleArn=role, RoleSessionName="tester"
     )
+
+
+def machine_with_versions(engine: Engine) -> str:
+    """Versions 1 and 2 share the alias `live`; a third definition is not published. Each answers with its number."""
+
+    def saying(number: str) -> str:
+        only = {"Type": "Pass", "Result": number, "End": True}
+        return json.dumps({"StartAt": "Only", "States": {"Only": only}})
+
+    states = engine.client("stepfunctions")
+    arn = str(
+        states.create_state_machine(name=unique(), definition=saying("1"), roleArn=ROLE, publish=True)[
+            "stateMachineArn"
+        ]
+    )
+    states.update_state_machine(stateMachineArn=arn, definition=saying("2"), publish=True)
+    states.update_state_machine(stateMachineArn=arn, definition=saying("3"))
+    states.create_state_machine_alias(
+        name="live",
+        routingConfiguration=[{"stateMachineVersionArn": f"{arn}:{each}", "weight": 50} for each in (1, 2)],
+    )
+    return arn
+
+
+def start(engine: Engine, machine: str) -> str:
+    return str(
+        engine.client("stepfunctions").start_execution(stateMachineArn=machine, name=unique())["executionArn"]
+    )
+
+
+def executed_by_alias_and_version(engine: Engine) -> dict[str, list[str]]:
+    """Which definition ran, by what was named."""
+    arn = machine_with_versions(engine)
+    asked = {"live": [f"{arn}:live"] * 16, "1": [f"{arn}:1"], "unqualified": [arn]}
+    started = {named: [start(engine, each) for each in machines] for named, machines in asked.items()}
+    return {
+        named: [json.loads(ended(engine, execution)["output"]) for execution in executions]
+        for named, executions in started.items()
+    }
+
+
+def listed_by_version_and_alias(engine: Engine) -> dict[str, list[str]]:
+    """The aliases with which executions were started, as lists of the machine, a version and an alias say them."""
+    states, arn = engine.client("stepfunctions"), machine_with_versions(engine)
+    for number in (1, 2):  # first all on version 1, then all on version 2
+        states.update_state_machine_alias(
+            stateMachineAliasArn=f"{arn}:live",
+            routingConfiguration=[{"stateMachineVersionArn": f"{arn}:{number}", "weight": 100}],
+        )
+        start(engine, f"{arn}:live")
+    described = states.describe_execution(executionArn=start(engine, arn))
+    assert "stateMachineVersionArn" not in described
+    return {
+        qualifier: sorted(
+            each.get("stateMachineAliasArn", "").rpartition(":")[2]
+            for each in states.list_executions(stateMachineArn=arn + qualifier)["executions"]
+        )
+        for qualifier in ("", ":2", ":live")
+    }
+
+
+def counted_of_a_version(engine: Engine) -> dict[str, float]:
+    """The sums of one execution's metrics, of its version alone."""
+    arn = machine_with_versions(engine)
+    ended(engine, start(engine, f"{arn}:1"))
+    now, cloudwatch, sums = datetime.now(UTC), engine.client("cloudwatch"), {}
+    for metric in ("ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed"):
+        points = cloudwatch.get_metric_statistics(
+            Namespace="AWS/States",
+            MetricName=metric,
+            Dimensions=[{"Name": "StateMachineArn", "Value": arn}, {"Name": "Version", "Value": "1"}],
+            StartTime=now - timedelta(minutes=5),
+            EndTime=now + timedelta(minutes=5),
+            Period=60,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        if points:
+            sums[metric] = sum(point["Sum"] for point in points)
+    return sums
+
+
+def moved_with_the_right_to_one_machine(engine: Engine, *, mine: bool) -> None:
+    """Somebody with the right to one state machine moves and marks an alias, and creates another."""
+    arn = machine_with_versions(engine)
+    right = arn if mine else machine_with_versions(engine)
+    routing = [{"stateMachineVersionArn": f"{arn}:2", "weight": 100}]
+    mover = client_that_may(engine, "stepfunctions", Action="states:*", Resource=right)
+    mover.tag_resource(resourceArn=arn, tags=[{"key": "moved", "value": "yes"}])
+    mover.update_state_machine_alias(stateMachineAliasArn=f"{arn}:live", routingConfiguration=routing)
+    mover.create_state_machine_alias(name="another", routingConfiguration=routing)
+    mover.delete_state_machine_version(stateMachineVersionArn=f"{arn}:1")
 
 
 def assumed_with_the_right_to_an_external_id(engine: Engine, **given: str) -> None:
