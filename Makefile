@@ -70,7 +70,7 @@ check: setup ## what CI runs: format, lint, types, template, tests
 	@echo "format";   .venv/bin/ruff format --check --quiet $(PRESENT)
 	@echo "lint";     .venv/bin/ruff check --quiet $(PRESENT)
 	@echo "types";    .venv/bin/mypy --no-error-summary
-	@echo "template"; .venv/bin/cfn-lint template.yaml examples/storefront/template.yaml examples/static-site/template.yaml examples/cloudformation/template.yaml
+	@echo "template"; .venv/bin/cfn-lint template.yaml examples/storefront/template.yaml examples/static-site/template.yaml examples/cloudformation/template.yaml examples/step-functions/template.yaml
 	@$(SAM) validate --lint --template template.yaml >/dev/null
 	@echo "tests";    $(MAKE) test
 

@@ -236,6 +236,52 @@ CLOUDFORMATION = Story(
     ),
 )
 
+STEP_FUNCTIONS = Story(
+    shown="a state machine that runs the orders of a shop",
+    sample="tools.checkout:Checkout",
+    canary=True,
+    opens=True,
+    stands="the alias sends orders to",
+    strategy={"percent": CANARY, "bake": 15},
+    first="about three minutes",
+    again="about two minutes",
+    releases=(
+        Release(
+            tag="v1.0.0",
+            about="the shop opens",
+            short="the shop opens: until now the state machine has no alias",
+            why="The state machine exists, but nobody can order yet: its alias is missing. Tagship publishes the definition "
+            "as a version, runs one synthetic order on it, and only then creates the alias. An approver opens a link in "
+            "a mail first.",
+            look=_FLOW,
+        ),
+        Release(
+            tag="v1.1.0",
+            about="every order gets a parcel",
+            short="every order gets a parcel, and no customer's order fails",
+            why="The plan lists which states are new and what they call. The alias then gives 10 % of new orders to the new "
+            "version (the canary). Orders that are running stay on the version they began with. CloudWatch counts how "
+            "the orders of each version end, and this decides whether the release is healthy.",
+            look="docs/targets/step-functions.md: what an approver sees, and what a rollback can't undo",
+        ),
+        Release(
+            tag="v1.2.0",
+            about="a definition that fails customers' orders, which an approver has approved",
+            short="a definition that fails real orders, approved by mistake: rolled back",
+            why="The new definition reads each order's weight. The synthetic order has one, so it succeeds; customers' "
+            "orders have none, so they fail. That shows only when customers order. Tagship sees it at 10 %, and sends all "
+            "new orders to v1.1.0 again.",
+            look="docs/rollback.md: what is restored, and what if that fails",
+            broken=True,
+        ),
+    ),
+    seen=(
+        "v1.0.0 created the alias, and v1.1.0 took over. No customer's order failed.",
+        "v1.2.0 was approved and broken. At most 10 % of the orders ran on it, and new orders run on v1.1.0 again.",
+        "Nobody was needed for the rollback. The ledger and the executions say the same.",
+    ),
+)
+
 CUSTOM = Story(
     shown="a name in Route 53, which the team's own function moves",
     sample="tools.record:Record",
@@ -284,11 +330,11 @@ STORIES: Mapping[str, Story] = {
     "lambda": LAMBDA,
     "cloudformation": CLOUDFORMATION,
     "static-site": STATIC_SITE,
+    "step-functions": STEP_FUNCTIONS,
     "custom": CUSTOM,
 }
 """By the kind of target, as application.yaml says it."""
 UNSHOWN: Mapping[str, str] = {
-    "step-functions": "it runs the newest definition, whichever version an alias names",
     "ecs": "it replaces no tasks, so a deployment is complete within the call and none can fail",
 }
 """Kinds that the embedded engine can't serve, and why."""

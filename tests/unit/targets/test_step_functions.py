@@ -154,8 +154,8 @@ def test_each_difference_is_a_line_dangerous_ones_first_without_data(bench: Mach
         f"State Refund: new, Task that calls {FUNCTION}:7",
         "Running executions stay on their version until they end, also after a rollback.",
         (
-            "storefront itself gets this definition as soon as the release is approved: executions that are "
-            "started without the alias use it at once."
+            "Executions that are started without the alias use the new definition as soon as the release is "
+            "approved, before its health is checked."
         ),
     ]
     assert not change.warnings

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tagship.targets import KINDS
-from tools import demo, orders, record, storefront, stories, website
+from tools import checkout, demo, orders, record, storefront, stories, website
 
 
 def test_each_kind_is_shown_or_says_why_not() -> None:
@@ -32,7 +32,8 @@ def test_an_unsupported_kind_is_refused_in_one_line_with_the_supported_ones(
 def test_a_kind_with_a_missing_program_is_not_listed_as_supported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     assert stories.unshown("static-site") == (
-        "A demo of static-site needs node on the PATH. Without it, these can be shown: lambda, cloudformation, custom."
+        "A demo of static-site needs node on the PATH. Without it, these can be shown: "
+        "lambda, cloudformation, step-functions, custom."
     )
     assert stories.unshown("lambda") == ""
 
@@ -41,6 +42,7 @@ SAMPLES: tuple[type[stories.Sample], ...] = (
     storefront.Storefront,
     orders.Orders,
     website.Website,
+    checkout.Checkout,
     record.Record,
 )
 """That each is one is checked with the types."""

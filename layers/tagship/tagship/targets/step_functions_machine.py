@@ -216,8 +216,8 @@ class StateMachine:
         }
         warnings = self._warnings(document)
         unqualified = (
-            f"{self.spec.stateMachine} itself gets this definition as soon as the release is approved: executions that are "
-            "started without the alias use it at once."
+            "Executions that are started without the alias use the new definition as soon as the release is approved, "
+            "before its health is checked."
         )
         if alias is None:
             return Change(
