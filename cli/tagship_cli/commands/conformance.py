@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -63,6 +64,7 @@ def conformance(
     afterwards. It exits with 1 if a promise is broken.
     """
     from tagship_cli.actions.trying_out import read_trial
+    from tagship_cli.conformance.note import beside
 
     trial = read_trial(function, file)
     before = ctx.meta.get(PLACE, {})
@@ -71,8 +73,10 @@ def conformance(
         profile=profile or before.get("profile"),
         world=ctx.ensure_object(World),
     )
-    bench = _begun(place, trial)
-    _ask(bench, yes=yes)
+    bench, was_killed = _begun(place, trial, beside(file))
+    _ask(bench, was_killed=was_killed, yes=yes)
+    if was_killed:
+        _clean_up(bench)
     found, problem = _run(bench, quiet=as_json)
     broken = [each for each in found if each.result == "failed"]
     if as_json:
@@ -88,27 +92,62 @@ def conformance(
         raise click.exceptions.Exit(1)
 
 
-def _begun(place: Place, trial: Trial) -> LiveBench:
+def _begun(place: Place, trial: Trial, note: Path) -> tuple[LiveBench, bool]:
+    """Also whether an earlier run was killed, which left `note`."""
     from tagship.aws.clients import ASKED_BRIEFLY
     from tagship_cli.conformance.live import begin
+    from tagship_cli.conformance.note import NotReadable
 
-    with trying(f"Asking {trial.function} which revision serves"):
-        client = place.client("lambda", config=ASKED_BRIEFLY)
-        bench = begin(trial, client, clock=lambda: place.world.now().timestamp(), pause=place.world.pause)
+    if not os.access(note.parent, os.W_OK):
+        raise Failed(
+            f"{note.parent} can't be written, but the command keeps a note there to clean up after itself if it is killed. "
+            "Nothing was changed."
+        )
+    try:
+        with trying(f"Asking {trial.function} which revision serves"):
+            client = place.client("lambda", config=ASKED_BRIEFLY)
+            bench, was_killed = begin(
+                trial,
+                client,
+                note=note,
+                clock=lambda: place.world.now().timestamp(),
+                pause=place.world.pause,
+            )
+    except NotReadable as error:
+        raise Failed(
+            f"{error}. An earlier run may have been killed, and its target must be restored first. Nothing was changed.\n"
+            "Run the command with the function and settings of that run, or restore the target and delete the file."
+        ) from error
     if bench is None:
         raise Failed(
             f"{trial.function} reports that nothing serves traffic yet. Nothing was changed.\n"
             "Point the target at a revision first, so that there is something to restore."
         )
-    return bench
+    return bench, was_killed
 
 
-def _ask(bench: LiveBench, *, yes: bool) -> None:
+def _clean_up(bench: LiveBench) -> None:
+    """Restores what served before a run that was killed."""
+    from tagship.model.errors import TagshipError
+    from tagship_cli.conformance.bench import Unkept
+
+    try:
+        bench.restored()
+    except (TagshipError, Unkept) as error:
+        raise Failed(
+            f"An earlier run was killed, and {bench.serves['id']}, which served before it, could not be restored: {error}\n"
+            f"Check the target now. {bench.note} says what that run gave traffic to."
+        ) from error
+    screen.complain(f"An earlier run was killed. Restored {screen.clean(bench.serves['id'])}.")
+
+
+def _ask(bench: LiveBench, *, was_killed: bool, yes: bool) -> None:
     trial, serves = bench.trial, screen.clean(bench.serves["id"])
+    when = "served before an earlier run that was killed" if was_killed else "serves now"
     announcement = (
         screen.bold(f"This moves a real target: what {trial.function} deploys."),
         *(f"  {name}: {screen.clean(value)}" for name, value in trial.settings.items()),
-        f"  - {serves} serves now. The function makes a candidate, which gets 1 to 100 % of the traffic, several times.",
+        f"  - {serves} {when}. The function makes a candidate, which gets 1 to 100 % of the traffic, several times.",
         f"  - After each case, and when you press Ctrl-C, all traffic returns to {serves}. The candidate is not deleted.",
         "  - The command sends about 200 requests. It waits for about 15 moves, as long as your target takes.",
         f"  - The target keeps fencing numbers from {bench.fence} on. The function then refuses smaller ones, so Tagship",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from tagship.aws.invocation import invoke
@@ -15,6 +16,7 @@ from tagship.targets.custom_function import CustomFunction
 from tagship.targets.kind import Artifacts, Kind
 from tagship_cli.conformance.bench import ACTS_OF_OTHERS, Bench, Release, Unkept
 from tagship_cli.conformance.cases import CASES, Case, Make
+from tagship_cli.conformance.note import Note, read
 
 SECONDS = 8.0
 """The time limit for a response, in seconds."""
@@ -61,6 +63,8 @@ class Watched:
     requests: int = 0
     given: dict[str, Revision] = field(default_factory=dict)
     """By id, the latest last."""
+    before_move: Callable[[int], None] = lambda _: None
+    """Called with the fencing number before each request that moves traffic."""
 
     def invoke(self, **request: Any) -> Any:
         """Invokes the function like the wrapped client."""
@@ -71,6 +75,8 @@ class Watched:
                 **{each: it for each, it in self.given.items() if each != candidate["id"]},
                 candidate["id"]: candidate,
             }
+        if about.get("act") in ("set_weight", "restore"):
+            self.before_move(int(about["fence"]))
         self.requests += 1
         began = self.clock()
         try:
@@ -111,6 +117,8 @@ class LiveBench:
     """The first fencing number of the next case."""
     serves: Revision
     """The original revision, which is restored after each case."""
+    note: Path
+    """Where a run that is killed leaves what the next one restores."""
     actions: tuple[str, ...] = ()
     spec: custom.CustomTarget = field(init=False)
 
@@ -118,6 +126,16 @@ class LiveBench:
 
     def __post_init__(self) -> None:
         self.spec = _spec(self.trial)
+        self.client.before_move = self._noted
+
+    def _noted(self, fence: int) -> None:
+        Note(
+            function=self.trial.function,
+            settings=self.trial.settings,
+            serves=self.serves,
+            given=[*self.client.given.values()],
+            fence=fence,
+        ).write(self.note)
 
     @property
     def kind(self) -> Kind:
@@ -184,6 +202,10 @@ class LiveBench:
         Raises TagshipError or Unkept if that fails.
         """
         self.fence += _BETWEEN_CASES
+        self._restore()
+        self.note.unlink(missing_ok=True)
+
+    def _restore(self) -> None:
         if self.is_as_before():
             return
         others = [*self.client.given.values()]
@@ -215,18 +237,31 @@ class LiveBench:
 
 
 def begin(
-    trial: Trial, client: Any, *, clock: Callable[[], float], pause: Callable[[float], None]
-) -> LiveBench | None:
-    """Creates the bench after a read that changes nothing; None if nothing is deployed.
+    trial: Trial,
+    client: Any,
+    *,
+    note: Path,
+    clock: Callable[[], float],
+    pause: Callable[[float], None],
+) -> tuple[LiveBench | None, bool]:
+    """Creates the bench after a read that changes nothing; None if nothing is deployed. Also whether an earlier run was
+    killed: then the first call of `restored` restores what served before that one.
 
     The first fencing number is the time in seconds since 1970, so it is larger than those of earlier runs. Raises
-    TagshipError.
+    TagshipError, NotReadable.
     """
+    left = read(note, function=trial.function, settings=trial.settings)
     watched = Watched(client, clock)
-    serving = _adapter(trial, watched, pause).serving()
+    serving = left.serves if left else _adapter(trial, watched, pause).serving()
     if serving is None:
-        return None
-    return LiveBench(trial=trial, client=watched, pause=pause, fence=int(clock()), serves=serving)
+        return None, False
+    fence = int(clock())
+    if left:
+        watched.given = {each["id"]: each for each in left.given}
+        fence = max(fence, left.fence + 1)
+    return LiveBench(
+        trial=trial, client=watched, pause=pause, fence=fence, serves=serving, note=note
+    ), left is not None
 
 
 def outcomes(bench: LiveBench) -> Generator[Outcome]:

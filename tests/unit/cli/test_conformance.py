@@ -190,6 +190,47 @@ def test_traffic_is_restored_when_it_is_interrupted(
     assert deployer.shares() == {OLD: 100}
 
 
+class Killed(BaseException):
+    """Nothing runs after it: the function is not reached any more either."""
+
+
+@pytest.mark.parametrize("share", [1, 100])
+def test_what_a_killed_run_moved_is_restored_by_the_next(deployer: Deployer, trial: Path, share: int) -> None:
+    """It would take the candidate for what served before, or find two revisions with traffic."""
+
+    def killed(event: dict[str, Any]) -> Any:
+        raise Killed
+
+    def killing(event: dict[str, Any]) -> Any:
+        answer = deployer.ask(event)
+        if event["act"] == "set_weight" and "error" not in answer and event["percent"] >= share:
+            deployer.answers = killed
+            raise Killed
+        return answer
+
+    deployer.answers = killing
+    with pytest.raises(Killed):
+        tried(deployer, trial, "--yes")
+    assert deployer.shares() != {OLD: 100}
+    (left,) = trial.parent.glob("*.restore.json")
+    deployer.answers = deployer.ask
+    result = tried(deployer, trial, "--yes")
+    assert f"An earlier run was killed. Restored {OLD}." in result.stderr
+    assert result.exit_code == 0, result.output
+    assert f"{OLD} serves all traffic, as before." in result.stdout
+    assert deployer.shares() == {OLD: 100}
+    assert not left.exists()
+
+
+def test_the_note_of_another_trial_is_not_overwritten(deployer: Deployer, trial: Path) -> None:
+    note = trial.with_name("trial.json.restore.json")
+    note.write_text(json.dumps({"function": "other", "settings": {}, "serves": {}, "given": [], "fence": 1}))
+    result = tried(deployer, trial, "--yes")
+    assert result.exit_code == 1
+    assert "is of other with other settings" in result.stderr
+    assert (deployer.seen, note.exists()) == ([], True)
+
+
 def test_a_failed_restore_is_reported_first(deployer: Deployer, trial: Path) -> None:
     error = {"error": {"name": "BaselineMissing", "message": "the old host is gone"}}
     deployer.answers = lambda event: error if event["act"] == "restore" else deployer.ask(event)
