@@ -222,7 +222,7 @@ def test_proposing_the_current_configuration_restores_the_parameter_without_appr
     [
         ({"document": {"application": "storefront"}}, "the document is not valid"),
         ({"application": "basket"}, "the document is for storefront in any stage"),
-        ({"tag": "configuration-7"}, "is not the next number: that is configuration-2"),
+        ({"tag": "configuration-7"}, "is not the next proposal. The next one is configuration-2"),
         ({"by": ""}, "a proposal's document must be an object"),
     ],
     ids=["document", "application", "number", "by"],

@@ -468,7 +468,7 @@ def _warned(**about: object) -> RequestRecord:
 
 
 def _first(**about: object) -> RequestRecord:
-    warning = "This is the first release: there is no earlier version to go back to. If it is unhealthy, nothing serves."
+    warning = "This is the first release: after a rollback, nothing would serve traffic."
     return sample(**about, fromTag=None, warnings=[warning])
 
 

@@ -112,7 +112,7 @@ class Retaining:
         """Deletes what the policy no longer keeps. Raises the errors of `retention.apply`."""
         with trying(f"Reading what {self.application} runs"):
             current = releases.current(self.place.ledger, self.application)
-        assert current is not None, "without one nothing goes"
+        assert current is not None, "without one, nothing is deleted"
         yield from retention.apply(
             self.place.ledger, self.keeper, current, shown, look=self.look, who=self.who
         )

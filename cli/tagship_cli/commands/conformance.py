@@ -215,7 +215,7 @@ def _sum_up(bench: LiveBench, found: list[Outcome], problem: str) -> None:
     act, seconds = bench.slowest
     screen.say(
         "",
-        f"{count['passed']} promises were kept, {count['failed']} were broken, {count['not asked']} were not asked.",
+        f"{count['passed']} promises were kept, {count['failed']} were broken, {count['not asked']} could not be tested.",
         f"{bench.client.requests} requests; the slowest answer, to {act}, took {seconds:.1f} s.",
     )
     if not problem:

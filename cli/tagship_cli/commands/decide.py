@@ -165,7 +165,7 @@ def _outcome_lines(ballot: Ballot, outcome: Outcome, decision: Decision) -> list
         lines += [f"  {screen.clean(each)}" for each in rules(request)]
     elif ballot.record["status"] != "RUNNING":
         lines += [
-            f"It ended {ballot.record['status']}. Nothing was changed now.",
+            f"It ended {ballot.record['status']}. Nothing was changed.",
             f"See its outcome: {watch}",
         ]
     elif request["status"] == "APPROVED":

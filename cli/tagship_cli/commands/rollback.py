@@ -66,9 +66,8 @@ def rollback(
     record = _named(place, application, tag, to, security=security) or _what_to_take_back(place, application)
     if tag not in (None, record["tag"]):
         raise Failed(
-            f"{application} {tag} is not the release to roll back: that is {record['tag']}, "
-            f"{record['status']}. "
-            "Nothing was changed."
+            f"{application} {tag} is not the release to roll back. The command would roll back {record['tag']}, which "
+            f"is {record['status']}. Nothing was changed."
         )
     if to:
         _refuse_unless_it_leads(place, record, to)

@@ -135,7 +135,7 @@ def _lock(each: Overview, place: Place, now: datetime) -> list[str]:
     if not holder.upkeep:
         return _row("lock", f"held by {screen.clean(holder.tag)}, lease ends {ends}")
     since = f", since {times.since(times.moment(holder.since), now)}" if holder.since else ""
-    said = f"held by {holder.who}{since}. It ends by itself {ends} at the latest. A rollback does not wait for it."
+    said = f"held by {holder.who}{since}. Its lease ends {ends}. A rollback does not wait for it."
     return screen.paragraph(said, indent=_INDENT, first=_row("lock", "")[0])
 
 

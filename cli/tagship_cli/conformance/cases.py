@@ -483,7 +483,7 @@ def baseline_deleted(make: Make) -> None:
 @case(
     "restore",
     "empty",
-    remedy="If nothing served before the release, a restore must leave nothing that serves.",
+    remedy="If nothing served traffic before the release, nothing may serve traffic after a restore.",
 )
 def first_release(make: Make) -> None:
     """A first release can be removed again"""

@@ -58,7 +58,8 @@ def test_a_tag_other_than_the_one_to_roll_back_changes_nothing(stage: Any) -> No
         result = rollback(stage, *options)
         assert result.exit_code == 1
         assert (
-            "storefront v1.5.0 is not the release to roll back: that is v1.4.0, SUCCEEDED." in result.stderr
+            "storefront v1.5.0 is not the release to roll back. The command would roll back v1.4.0, which is SUCCEEDED."
+            in result.stderr
         )
 
 

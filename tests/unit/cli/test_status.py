@@ -233,7 +233,7 @@ def test_a_release_waiting_for_retention_says_who_runs_it_and_until_when(
     told = " ".join(stage.run("status", "storefront").stdout.split())
     assert f"v1.4.0 is waiting for the lock (held by {kim}, who is deleting old revisions)" in told
     assert f"lock held by {kim}, who is deleting old revisions, since Mon 23 Nov 2026, 14:05 UTC" in told
-    assert "It ends by itself in 4 min at the latest. A rollback does not wait for it." in told
+    assert "Its lease ends in 4 min. A rollback does not wait for it." in told
     found = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]["lock"]
     assert (found["retention"], found["holder"], found["since"][:16]) == (True, kim, "2026-11-23T14:05")
 

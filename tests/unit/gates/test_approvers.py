@@ -40,13 +40,16 @@ def test_the_author_is_removed_before_counting(given, required, author, may, ver
 
 def test_it_names_the_possible_approvers_and_the_remedy():
     result = judged(ANA, BO, required=2, author=ANA)
-    assert result.why == f"The policy requires 2 approvals, but only {BO} may decide: {ANA} is the author."
+    assert (
+        result.why
+        == f"The policy requires 2 approvals, but only {BO} can decide, because {ANA} is the author."
+    )
     assert result.remedy == "Add approvers or require fewer approvals, then run `tagship retry`."
 
 
 def test_a_sole_approver_who_is_the_author_leaves_nobody():
     """Fault 102."""
-    assert "nobody may decide" in judged(ANA, author=ANA).why
+    assert "nobody can decide" in judged(ANA, author=ANA).why
 
 
 # ---- rules ---------------------------------------------------------------------------------------------------------

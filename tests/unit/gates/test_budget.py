@@ -31,26 +31,32 @@ def test_a_strategy_within_its_budget_shows_the_sums():
     result = judged(strategy={"type": "canary", "percent": 10, "bake": 300})
     assert result.verdict is Verdict.PASSED
     assert result.why == (
-        "Within the budgets for "
-        "deployment: the strategy (10 % for 300 s + 2 steps of 15 s) = 330 s of 1200 s; for "
-        "health: the longest check (lambda storefront) = 20 s of 300 s; for "
-        "rollback: the rollback step (15 s) and that check = 35 s of 600 s."
+        "Within the budgets: "
+        "deployment takes 330 s of 1200 s (10 % for 300 s + 2 steps of 15 s); "
+        "health takes 20 s of 300 s (the longest check, lambda storefront); "
+        "rollback takes 35 s of 600 s (one step of 15 s and that check)."
     )
 
 
 @pytest.mark.parametrize(
     "strategy, said",
     [
-        ({"type": "all-at-once"}, "the strategy (1 step of 15 s) = 15 s"),
-        ({"type": "linear", "percent": 50, "bake": 60}, "(50 % for 60 s + 2 steps of 15 s) = 90 s"),
+        ({"type": "all-at-once"}, "takes 15 s of 1200 s (1 step of 15 s)"),
+        (
+            {"type": "linear", "percent": 50, "bake": 60},
+            "takes 90 s of 1200 s (50 % for 60 s + 2 steps of 15 s)",
+        ),
         (
             {"type": "linear", "percent": 17, "bake": 9},
-            "(17 % for 9 s + 34 % for 9 s + 51 % for 9 s + 68 % for 9 s + 85 % for 9 s + 6 steps of 15 s) = 135 s",
+            "s (17 % for 9 s + 34 % for 9 s + 51 % for 9 s + 68 % for 9 s + 85 % for 9 s + 6 steps of 15 s)",
         ),
-        ({"type": "linear", "percent": 10, "bake": 10}, "(bakes of 90 s + 10 steps of 15 s) = 240 s"),
+        (
+            {"type": "linear", "percent": 10, "bake": 10},
+            "takes 240 s of 1200 s (bakes of 90 s + 10 steps of 15 s)",
+        ),
         (
             {"type": "steps", "steps": [{"percent": 5, "bake": 100}, {"percent": 100, "bake": 20}]},
-            "(5 % for 100 s + 100 % for 20 s + 2 steps of 15 s) = 150 s",
+            "takes 150 s of 1200 s (5 % for 100 s + 100 % for 20 s + 2 steps of 15 s)",
         ),
     ],
 )
@@ -66,8 +72,8 @@ def test_a_strategy_longer_than_the_deployment_budget_is_refused(deployment, ver
     assert result.verdict is verdict
     if verdict is Verdict.FAILED:
         assert result.why == (
-            "Over the budget for deployment: the strategy (10 % for 300 s + 2 steps of 15 s) = 330 s of "
-            f"{deployment} s."
+            "Longer than its budget: deployment takes 330 s of "
+            f"{deployment} s (10 % for 300 s + 2 steps of 15 s)."
         )
         assert result.remedy == (
             "Shorten the strategy's bakes or use fewer steps. Reduce the longest check's requests or their time-out."
@@ -97,8 +103,8 @@ def test_the_longest_check_must_fit_the_health_and_the_rollback_budget():
     result = judged(health=checks, health_seconds=24, rollback=39)
     assert result.verdict is Verdict.FAILED
     assert result.why == (
-        "Over the budget for health: the longest check (http https://example.com/health) = 25 s of 24 s; for "
-        "rollback: the rollback step (15 s) and that check = 40 s of 39 s."
+        "Longer than its budget: health takes 25 s of 24 s (the longest check, http https://example.com/health); "
+        "rollback takes 40 s of 39 s (one step of 15 s and that check)."
     )
 
 
@@ -113,9 +119,9 @@ SEES_LATE = {"checks": [{"type": "lambda"}, {"type": "alarm", "names": ["storefr
 @pytest.mark.parametrize(
     "strategy, said",
     [
-        ({"type": "all-at-once"}, "(100 % for 180 s + 1 step of 15 s) = 195 s"),
-        ({"type": "canary", "bake": 60}, "(10 % for 180 s + 2 steps of 15 s) = 210 s"),
-        ({"type": "canary", "bake": 300}, "(10 % for 300 s + 2 steps of 15 s) = 330 s"),
+        ({"type": "all-at-once"}, "takes 195 s of 1200 s (100 % for 180 s + 1 step of 15 s)"),
+        ({"type": "canary", "bake": 60}, "takes 210 s of 1200 s (10 % for 180 s + 2 steps of 15 s)"),
+        ({"type": "canary", "bake": 300}, "takes 330 s of 1200 s (10 % for 300 s + 2 steps of 15 s)"),
     ],
 )
 def test_alarms_and_metrics_get_time_to_show_data(strategy, said):
@@ -128,7 +134,7 @@ def test_alarms_and_metrics_get_time_to_show_data(strategy, said):
 
 def test_a_stack_with_immediate_measurements_extends_no_bake():
     result = judged(strategy={"type": "canary", "bake": 60}, health=SEES_LATE, look_back_seconds=30)
-    assert "(10 % for 60 s + 2 steps of 15 s) = 90 s" in result.why
+    assert "takes 90 s of 1200 s (10 % for 60 s + 2 steps of 15 s)" in result.why
 
 
 def test_a_strategy_that_is_too_long_only_because_of_minimum_bakes_is_refused_with_that_reason():

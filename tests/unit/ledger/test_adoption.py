@@ -85,8 +85,7 @@ def test_an_adopted_version_cannot_be_rolled_back(ledger):
     adopt(ledger, "7")
     refused = releases.roll_back_refused(ledger, releases.get(ledger, APPLICATION, TAG))
     assert refused == (
-        f"the version that serves traffic was adopted by {KIM} (It was moved at night), so this release "
-        "cannot be rolled back from it."
+        f"its version no longer serves traffic. {KIM} adopted the version that does (It was moved at night)."
     )
 
 

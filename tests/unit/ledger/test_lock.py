@@ -377,7 +377,7 @@ def test_a_borrowed_lock_excludes_others_until_it_is_returned(ledger):
     with pytest.raises(
         LockHeld,
         match=r"^storefront v1\.5\.0 waits for the lock: ana by hand, who is deleting old revisions, has had it since "
-        r"Mon 23 Nov 2026, 10:00 UTC, and gives it back by Mon 23 Nov 2026, 10:05 UTC\. Nothing was changed\.",
+        r"Mon 23 Nov 2026, 10:00 UTC and releases it by Mon 23 Nov 2026, 10:05 UTC\. Nothing was changed\.",
     ):
         acquire(ledger, "v1.5.0")
     assert lock.give_back(ledger, application="storefront", fence=taken.fence) is True

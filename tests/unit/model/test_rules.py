@@ -123,16 +123,16 @@ def test_a_group_is_its_members_and_an_unknown_group_is_empty():
         (
             {"rules": [rule(ANA), rule(ANA)]},
             (
-                "can't be met by the 1 person that it names: ana@example.com needs 1 more person: one person meets one "
-                "rule only"
+                "can't be met by the 1 person that it names: ana@example.com needs 1 more person, because each person "
+                "counts in one rule only"
             ),
         ),
         ({"rules": [rule(ANA), rule(ANA)], "countInEveryRule": True}, ""),
         (
             {"rules": [rule(ANA, BO, CHI, required=2), rule(ANA, BO, required=2)]},
             (
-                "can't be met by the 3 people that it names: ana@example.com or bo@example.com needs 1 more person: "
-                "one person meets one rule only"
+                "can't be met by the 3 people that it names: ana@example.com or bo@example.com needs 1 more person, "
+                "because each person counts in one rule only"
             ),
         ),
         (

@@ -107,7 +107,7 @@ def test_it_links_to_the_execution():
         (
             "Release Succeeded",
             {"DeploymentDuration": "2026-11-23T09:53:00.000Z", "LeadTime": "2026-11-23T08:00:00Z"},
-            ("The deployment took 7 min.", "The lead time from manifest to production was 2 h."),
+            ("The deployment took 7 min.", "The lead time from upload to full traffic was 2 h."),
         ),
         (
             "Release Rolled Back",

@@ -275,7 +275,7 @@ def test_a_deployment_that_ended_before_it_was_stopped_is_read_again(
     bench.before_write(lambda: bench.ecs.records[-1].update(status="SUCCESSFUL"))
     with pytest.raises(NotStable):
         moving.restore()
-    assert "set back to storefront:1" in moving.restore()
+    assert "is being restored to storefront:1" in moving.restore()
     bench.settle()
     assert bench.shares() == moving.expected(0)
 

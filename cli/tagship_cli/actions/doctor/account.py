@@ -154,7 +154,8 @@ def publisher(subject: Subject) -> Iterator[Finding]:
     if not repository:
         yield ok(
             "ci",
-            "The stack itself trusts no GitHub repository; roles of single applications may (tagship role --publisher).",
+            "The stack's own publisher role trusts no GitHub repository. An application can have its own: "
+            "tagship role --publisher.",
         )
         return
     partition = subject.stack["StackId"].split(":")[1]

@@ -32,7 +32,8 @@ def check(case: Case) -> GateResult:
         which = "" if len(rules) == 1 else _which([(named(rule), number) for rule, number in short])
         return failed(
             _NAME,
-            f"The policy requires {required} approvals, but {who} may decide: {author} is the author.{which}",
+            f"The policy requires {count(required, 'approval')}, but {who} can decide, because {author} is "
+            f"the author.{which}",
             "Add approvers or require fewer approvals, then run `tagship retry`.",
         )
     extra = policy.extraForWarnings

@@ -28,28 +28,28 @@ def check(case: Case) -> GateResult:
     budgets = (
         (
             "deployment",
-            f"the strategy ({_sum(steps, step_seconds)})",
+            _sum(steps, step_seconds),
             seconds_needed(steps),
             case.settings.deployment_seconds,
         ),
-        ("health", f"the longest check ({name})", asked, case.settings.health_seconds),
+        ("health", f"the longest check, {name}", asked, case.settings.health_seconds),
         (
             "rollback",
-            f"the rollback step ({step_seconds} s) and that check",
+            f"one step of {step_seconds} s and that check",
             step_seconds + asked,
             case.settings.rollback_seconds,
         ),
     )
-    sentences = [f"{budget}: {what} = {needs} s of {has} s" for budget, what, needs, has in budgets]
+    sentences = [f"{budget} takes {needs} s of {has} s ({what})" for budget, what, needs, has in budgets]
     over = [sentence for sentence, (_, _, needs, has) in zip(sentences, budgets, strict=True) if needs > has]
     if over:
         return failed(
             _NAME,
-            f"Over the budget for {'; for '.join(over)}.",
+            f"Longer than its budget: {'; '.join(over)}.",
             f"Shorten the strategy's bakes{_at_least(floor)} or use fewer steps. Reduce the longest "
             "check's requests or their time-out.",
         )
-    return passed(_NAME, f"Within the budgets for {'; for '.join(sentences)}.{_raised(steps, case, floor)}")
+    return passed(_NAME, f"Within the budgets: {'; '.join(sentences)}.{_raised(steps, case, floor)}")
 
 
 def _raised(steps: Sequence[TrafficStep], case: Case, floor: int) -> str:

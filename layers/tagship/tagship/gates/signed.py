@@ -76,7 +76,7 @@ _CONFIGURED = "Name a key that exists, is enabled and can sign with {algorithm}.
 _REFUSALS = {
     "KMSInvalidSignatureException": (
         "{of}.sig is not a signature of this {of} by {key} with {algorithm}.",
-        "Sign with that key and algorithm, and publish a new tag. If nobody changed either, find out who wrote the file.",
+        "Sign with that key and algorithm, then publish a new tag. If both are right, find out who wrote the file.",
     ),
     "NotFoundException": ("Key {key} does not exist.", _CONFIGURED),
     "DisabledException": ("Key {key} is disabled.", _CONFIGURED),

@@ -279,7 +279,7 @@ def judge(
     numbers: dict[str, float | int | str] = {"margin": check.margin, "confidence": check.confidence}
     given = [counts for counts in (candidate, baseline) if isinstance(counts, Counts)]
     if not all(abs(number) <= _COUNTABLE for counts in given for number in (counts.errors, counts.requests)):
-        why = f"a count is no number, or larger than {_COUNTABLE:.0e}: the metrics do not count requests."
+        why = f"a count is not a number or is larger than {_COUNTABLE:.0e}, so the metrics do not count requests."
         return CheckResult(check=name, verdict=Verdict.ERROR, why=why, numbers=numbers)
     for whose, counts in (("candidate", candidate), ("baseline", baseline)):
         if isinstance(counts, Counts):

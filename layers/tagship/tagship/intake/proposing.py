@@ -63,7 +63,7 @@ class Proposing:
             return "unchanged", releases.get(self.ledger, proposal.application, present["tag"])
         if number_of(proposal.tag) > (last := configurations.newest(self.ledger, proposal.application)) + 1:
             raise ReleaseUnreadable(
-                f"{proposal.application} {proposal.tag} is not the next number: that is {tag_of(last + 1)}. "
+                f"{proposal.application} {proposal.tag} is not the next proposal. The next one is {tag_of(last + 1)}. "
                 "Nothing was changed."
             )
         outcome, record = releases.claim(self.ledger, self._record(proposal, document, present))

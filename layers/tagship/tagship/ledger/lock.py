@@ -290,7 +290,7 @@ def _held(application: str, tag: str, present: Holder) -> LockHeld | LockKept:
     if present.upkeep:
         since = f"has had it since {clock(moment(present.since))}" if present.since else "has it"
         return LockHeld(
-            f"{application} {tag} waits for the lock: {present.who}, {since}, and gives it back by "
+            f"{application} {tag} waits for the lock: {present.who}, {since} and releases it by "
             f"{clock(moment(present.leaseEnds))}. Nothing was changed."
         )
     return LockHeld(f"{application} {tag} waits: {present.tag} is in progress. Nothing was changed.")

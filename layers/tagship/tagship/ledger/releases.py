@@ -435,10 +435,7 @@ def roll_back_refused(ledger: Ledger, record: ReleaseRecord) -> str:
     adopted = running.get("adopted") if running else None
     if adopted and adopted["foreign"]:
         why = adopted["why"].rstrip(".")
-        return (
-            f"the version that serves traffic was adopted by {adopted['by']} ({why}), so this release cannot "
-            "be rolled back from it."
-        )
+        return f"its version no longer serves traffic. {adopted['by']} adopted the version that does ({why})."
     if record["status"] == Status.ROLLBACK_FAILED:
         return never_planned
     if record["status"] == Status.SUCCEEDED and running and running["tag"] == record["tag"]:

@@ -234,7 +234,9 @@ def _promotion_problems(application: Application) -> Iterator[Problem]:
 def _policy_problems(policy: ApprovalPolicy) -> Iterator[Problem]:
     yield from _rules_problems(policy) if policy.rules else _short_form_problems(policy)
     if policy.countInEveryRule and policy.extraForWarnings:
-        message = "needs people who meet no rule, so it can't be used with countInEveryRule"
+        message = (
+            "needs approvals from people who count in no rule, so it can't be used with countInEveryRule"
+        )
         yield Problem(path=("approval", "extraForWarnings"), message=message)
     if policy.expires > policy.remindEvery * MOST_REMINDERS:
         yield Problem(
@@ -299,7 +301,7 @@ def policy_problem(policy: Mapping[str, Any], groups: Mapping[str, PinnedGroup])
     if short := lacking(rules, people, in_every_rule=every):
         rule, number = short[0]
         more = count(number, "more person", "more people")
-        once = "" if every else ": one person meets one rule only"
+        once = "" if every else ", because each person counts in one rule only"
         whom = count(len(people), "person", "people")
         return f"can't be met by the {whom} that it names: {named(rule)} needs {more}{once}"
     extra, spare = policy.get("extraForWarnings", 0), len(people) - sum(map(places, rules))

@@ -105,7 +105,7 @@ def _durations(fact: FactRecord) -> tuple[str, ...]:
 _TOOK = {
     "DeploymentDuration": "The deployment took",
     "RollbackDuration": "The rollback took",
-    "LeadTime": "The lead time from manifest to production was",
+    "LeadTime": "The lead time from upload to full traffic was",
 }
 
 

@@ -193,7 +193,7 @@ def later(sqs: SQSClient, *, queue_url: str, receipt: str, tries: int, after: in
 
     Not before `after` seconds, if the channel asked for that.
     """
-    with calling("Putting a notice off"):
+    with calling("Postponing a notice"):
         sqs.change_message_visibility(
             QueueUrl=queue_url,
             ReceiptHandle=receipt,

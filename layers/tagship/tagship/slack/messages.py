@@ -170,7 +170,7 @@ _MEANS = {
     "account_inactive": "the bot was removed from the workspace",
     "channel_is_archived": "the channel is archived",
     "channel_not_found": "no channel has this ID, or it is private and the bot is not in it",
-    "invalid_auth": "the bot's token is not valid (at all, or from this network)",
+    "invalid_auth": "the bot's token is not valid, or not allowed from this network",
     "is_archived": "the channel is archived",
     "missing_scope": "the bot needs the scope chat:write",
     "no_service": "the webhook was removed",

@@ -535,7 +535,7 @@ _ENDINGS: Mapping[str, Callable[[Known], list[str]]] = {
     Status.INVALID: _invalid,
     Status.REJECTED: _nothing("Talk to the person who rejected it. Retry it, or publish a new tag."),
     Status.EXPIRED: _nothing("If you still want it, make sure that the approvers know, then retry it."),
-    Status.SUPERSEDED: _nothing("No action is needed: the newer release takes its place."),
+    Status.SUPERSEDED: _nothing("If a newer release replaced it, no action is needed."),
     Status.ROLLED_BACK: _rolled_back,
     Status.ROLLBACK_FAILED: _rollback_failed,
     Status.ABORTED: _aborted,

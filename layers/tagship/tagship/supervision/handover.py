@@ -99,7 +99,7 @@ class Handover:
         for artifact in manifest.artifacts:
             if artifact.size > MOST_BYTES:
                 raise NotPromoted(
-                    f"{artifact.file} has {artifact.size} bytes; Tagship itself promotes at most {MOST_BYTES}"
+                    f"{artifact.file} has {artifact.size} bytes; Tagship promotes files of at most {MOST_BYTES} by itself"
                 )
             self._copy(artifact.file, sha256=artifact.sha256)
         if SIGNATURE in self.record["objects"]:

@@ -130,7 +130,7 @@ class Promotions:
             if did:
                 yield f"{title}: {did}"
         if unforeseen:
-            raise ExceptionGroup("Promotions that can't be looked at", unforeseen)
+            raise ExceptionGroup("Promotions that could not be checked", unforeseen)
 
     def _one(self, promotion: PromotionRecord) -> str:
         record = releases.get(self.ledger, promotion["application"], promotion["tag"])

@@ -539,7 +539,7 @@ class Stack:
         none."""
         if "template" not in revision["data"]:
             raise BaselineMissing(
-                f"{self._release}: {revision['id']} was not deployed to a stack, so {self._name} cannot get it."
+                f"{self._release}: {revision['id']} is not a version of a stack, so {self._name} cannot be restored to it."
             )
         key = self._key(revision["data"]["template"])
         with self._calling(f"looking for the template {key}", NoSuchBucket=BaselineMissing):

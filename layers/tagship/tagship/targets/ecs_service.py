@@ -340,7 +340,7 @@ class EcsService:
         self._fence(service, fence)
         service = self._standing_on(ours, fence, baseline)
         if _standing(service) == baseline["id"]:
-            return f"{self._name} runs {baseline['id']} already."
+            return f"{self._name} already runs {baseline['id']}."
         last = self._last_deployment()
         if last.get("status") in _GOING_BACK:
             return f"{self._name} is already being rolled back; {baseline['id']} will serve again."
@@ -351,7 +351,7 @@ class EcsService:
             self._update(baseline["id"], seen=_primary(service), fence=fence)
         except TargetMoved as error:  # changed since it was read: read again
             raise NotStable(str(error)) from error
-        return f"{self._name} is being set back to {baseline['id']}."
+        return f"{self._name} is being restored to {baseline['id']}."
 
     def _standing_on(self, ours: Iterable[str], fence: int, baseline: Revision) -> dict[str, object]:
         service = self._service()
