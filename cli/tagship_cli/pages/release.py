@@ -46,8 +46,8 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
             ("ended", times.full(end) if record.get("endedAt") else "in progress"),
             ("duration", times.span(story.took(record, now))),
             ("previous", (plan["from"] if plan else None) or "–"),
-            ("execution", console(str(record["execution"]))),
         ],
+        execution=console(str(record["execution"])),
         notes=manifest["notes"] if manifest else "",
         artifacts=[{**each, "size": size(each["size"])} for each in manifest["artifacts"]]
         if manifest

@@ -12,6 +12,7 @@ import pytest
 from tagship.ledger import promotions
 from tagship.model.facts import FactKind
 from tagship.model.release import Status
+from tagship.text.words import console
 from tagship_cli.pages.release import release_page
 from tagship_cli.views import showing
 from tagship_cli.views.showing import Machine
@@ -100,7 +101,12 @@ def test_the_page_is_self_contained_and_escapes_all_text(stage: Any, tmp_path: P
     page = file.read_text()
     assert "<script" not in page and "\x1b" not in page
     assert page.count("&lt;script&gt;") >= 4
-    assert not re.search(r"src=|href=|url\(|@import", page)
+    assert not re.search(r"src=|<link|url\(|@import", page)
+    links = re.findall(r'<a href="([^"]+)">([^<]+)</a>', page)
+    assert [words for _, words in links] == ["Open it in the Step Functions console"]
+    assert page.count("href=") == 1
+    assert links[0][0] == console(str(made.record["execution"]))
+    assert "executions/details" not in re.sub(r"<[^>]+>", "", page), "the address is a link, not text"
     assert "The path through the state machine is not available" in page
 
 

@@ -83,15 +83,12 @@ class TestAnswers:
             assert asked(an_http_check(server.url(), contains="all is well")).verdict is Verdict.HEALTHY
 
     def test_a_slow_response_is_unhealthy(self):
-        def answer(connection, number):
-            threading.Event().wait(0.15)
-            connection.sendall(http_answer())
-
-        with serving(answer) as server:
-            result = asked(an_http_check(server.url(), maxLatencyMs=100))
+        server_time = ServerTime(0.15)
+        with serving(server_time.answer) as server:
+            result = asked(an_http_check(server.url(), maxLatencyMs=100), clock=server_time)
         assert result.verdict is Verdict.UNHEALTHY
         assert "the limit is 100 ms" in result.why
-        assert result.numbers["slowestMs"] >= 150
+        assert result.numbers["slowestMs"] == 150
 
     def test_a_flapping_service_is_judged_by_n_of_m(self):
         """Fault 42."""
@@ -126,6 +123,20 @@ class TestAnswers:
                 monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
             assert asked(an_http_check(server.url())).verdict is Verdict.HEALTHY
         assert proxy.requests == []
+
+
+class ServerTime:
+    """A clock that only a server's answers move, by so many seconds each: a busy machine makes no answer slower."""
+
+    def __init__(self, *seconds):
+        self.now, self.seconds = 0.0, seconds
+
+    def __call__(self):
+        return self.now
+
+    def answer(self, connection, number):
+        self.now += self.seconds[min(number, len(self.seconds) - 1)]
+        connection.sendall(http_answer())
 
 
 def slowly(seconds, *answers):
@@ -179,23 +190,19 @@ class TestJson:
 
 class TestPercentile:
     def test_a_share_of_the_responses_may_be_slow(self):
-        one_slow = slowly(0.0, http_answer())
-
-        def answer(connection, number):
-            threading.Event().wait(0.3 if number == 2 else 0)
-            one_slow(connection, number)
-
-        with serving(answer) as server:
+        server_time = ServerTime(0.01, 0.01, 0.3, 0.01, 0.01)
+        with serving(server_time.answer) as server:
             fields = {"requests": 5, "mustPass": 5, "maxLatencyMs": 200}
-            assert asked(an_http_check(server.url(), **fields)).verdict is Verdict.UNHEALTHY
-        with serving(answer) as server:
-            result = asked(an_http_check(server.url(), percentile=80, **fields))
-        assert result.verdict is Verdict.HEALTHY
-        assert result.numbers["p80Ms"] <= 200 < result.numbers["slowestMs"]
-        with serving(answer) as server:
-            result = asked(an_http_check(server.url(), percentile=81, **fields))
+            result = asked(an_http_check(server.url(), **fields), clock=server_time)
         assert result.verdict is Verdict.UNHEALTHY
-        assert result.numbers["p81Ms"] >= 300
+        with serving(server_time.answer) as server:
+            result = asked(an_http_check(server.url(), percentile=80, **fields), clock=server_time)
+        assert result.verdict is Verdict.HEALTHY
+        assert (result.numbers["p80Ms"], result.numbers["slowestMs"]) == (10, 300)
+        with serving(server_time.answer) as server:
+            result = asked(an_http_check(server.url(), percentile=81, **fields), clock=server_time)
+        assert result.verdict is Verdict.UNHEALTHY
+        assert result.numbers["p81Ms"] == 300
         assert "81 % of the answers took up to 3" in result.why
 
 
@@ -252,7 +259,7 @@ class TestRedirects:
         with serving(slowly(0.4, http_answer(302, Location="/health"))) as server:
             result = self.asked(server, follow=("www.example.com",), timeoutSeconds=1)
         assert result.numbers["firstFailure"] == "no complete answer within 1 s"
-        assert result.numbers["slowestMs"] < 2000
+        assert len(server.requests) < http.MOST_REDIRECTS
 
     def test_an_expected_redirect_is_not_followed(self):
         with serving(saying(http_answer(302, Location="/login"))) as server:
@@ -284,16 +291,22 @@ class TestManyAddresses:
         with serving(saying(http_answer())) as good:
             assert self.of(["http://10.0.0.1/", good.url()]).verdict is Verdict.ERROR
 
-    def test_a_hundred_addresses_take_about_as_long_as_the_slowest(self):
-        """Each server answers one after the other, so a hundred that were asked in turn would take 20 s."""
-        servers = [serving(slowly(0.2, http_answer())) for _ in range(100)]
+    def test_a_hundred_addresses_are_asked_at_the_same_time(self):
+        """Each server answers only when all of them have been asked."""
+        all_asked = threading.Barrier(100)
+
+        def answer(connection, number):
+            all_asked.wait(timeout=30)
+            connection.sendall(http_answer())
+
+        servers = [serving(answer) for _ in range(100)]
         with ExitStack() as stack:
-            urls = [stack.enter_context(server).url() for server in servers]
-            begun = time.monotonic()
-            result = self.of(urls)
-            took = time.monotonic() - begun
-        assert result.verdict is Verdict.HEALTHY
-        assert took < 5
+            result = self.of(
+                [stack.enter_context(server).url() for server in servers],
+                timeoutSeconds=10,
+                maxLatencyMs=10_000,
+            )
+        assert result.verdict is Verdict.HEALTHY, result.why
 
     def test_many_hanging_addresses_end_together(self):
         def hanging(connection, number):
@@ -305,7 +318,7 @@ class TestManyAddresses:
             result = self.of(urls, timeoutSeconds=1)
             took = time.monotonic() - begun
         assert result.verdict is Verdict.UNHEALTHY
-        assert took < 2
+        assert took < 8, "one after the other would take 10 s"
         assert "; and 5 more." in result.why
 
 
@@ -330,7 +343,7 @@ class TestServicesThatMisbehave:
             took = time.monotonic() - begun
         assert result.verdict is Verdict.UNHEALTHY
         assert result.numbers["firstFailure"] == "no complete answer within 1 s"
-        assert 0.9 < took < 2
+        assert 0.9 < took < 10
 
     def test_a_service_that_accepts_and_sends_nothing_is_cut_off(self):
         """Fault 44."""
