@@ -1,4 +1,4 @@
-"""What axe-core finds wrong with a page, by the rules of WCAG 2.2, levels A and AA."""
+"""Runs axe-core on a page, with the rules of WCAG 2.2, levels A and AA."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-"""And what axe's makers think good beyond them: landmarks, headings in order."""
+"""The axe project's best practices beyond them: landmarks, headings in order."""
 
 
 def barriers(page: Page) -> list[str]:
@@ -27,5 +27,5 @@ def barriers(page: Page) -> list[str]:
 
 
 def runs_off_the_side(page: Page) -> bool:
-    """Whether somebody would have to scroll sideways."""
+    """Whether the page scrolls sideways."""
     return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))

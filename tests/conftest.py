@@ -1,4 +1,4 @@
-"""What every kind of test shares: its marker, and the one deployed stack that all tests of a deployed stack use."""
+"""Shared by all tests: the markers, and the one deployed stack that the tests of a deployed stack use."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ ON_THE_ENGINE = {"engine", "stack"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by its folder; keep the tests of the deployed stack in one worker, because they share one engine.
-
-    First of all hooks: the one that reads the groups is registered later, and would be called before this one.
-    """
+    """Marks each test by its folder, and keeps the tests of the deployed stack in one worker, because they share one
+    engine. It runs first, because the hook that reads the groups is registered later and would be called before this
+    one."""
     for item in items:
         kind, *rest = item.path.relative_to(TESTS).parts
         if rest:

@@ -32,7 +32,7 @@ FAULTS = (
     LOST,
     STOPPED,
 )
-"""What happens to the function of a task."""
+"""What happens to a task's function."""
 PASSES = {
     "is throttled by Lambda twice",
     "is lost by Lambda twice",
@@ -44,7 +44,7 @@ PASSES = {
 ENDS_THERE = {"release.EndRelease", "rollback.EndRelease"}
 """Where the ending itself can't be written, only the supervisor can."""
 ENDINGS = {status.error for status in Status}
-"""What an execution's error may be."""
+"""The possible errors of an execution."""
 
 Cell = tuple[str, str]
 """A state, as `rollback.AwaitStable`, and a fault."""
@@ -90,7 +90,7 @@ def usual(state: str) -> Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
-    """What there is to see when everything has come to its end. Version 1 is the baseline, version 2 the candidate."""
+    """The observable state at the end. Version 1 is the baseline, version 2 the candidate."""
 
     status: Status | None
     """None for a release that was never read."""
@@ -105,7 +105,7 @@ class Rest:
 
 
 def assert_at_rest(rest: Rest) -> None:
-    """One of baseline and candidate has all traffic, the lock is free or kept, it ended once, nobody was asked twice."""
+    """Baseline or candidate has all traffic, the lock is free or kept, there is one ending, and nobody was asked twice."""
     if rest.status is None:
         assert (rest.version, rest.weights, rest.locked) == ("1", {}, False)
         return
@@ -119,9 +119,10 @@ def assert_at_rest(rest: Rest) -> None:
 
 
 def assert_outcome(cell: Cell, rest: Rest, *, left: set[str], or_else: Sequence[Status | None] = ()) -> None:
-    """The ending that this fault must have; `left` is what the flow has left to others, and errors that are no ending's.
+    """The ending that this fault must have.
 
-    `or_else`: what a stopped release may have come to instead of ABORTED and its usual ending.
+    `left` is what the flow left to others, and errors that belong to no ending. `or_else`: endings that a stopped
+    release may have instead of ABORTED and its usual ending.
     """
     state, fault = cell
     if fault != STOPPED and state not in ENDS_THERE:

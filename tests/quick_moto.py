@@ -1,6 +1,6 @@
-"""Makes moto quicker where it repeats work in every call. Its answers stay the same: `tests/unit/test_quick_moto.py`.
+"""Makes moto faster where it repeats work in every call. Its answers stay the same: `tests/unit/test_quick_moto.py`.
 
-With this a whole release in process takes a third of the processor time, and a command on a stage in memory half of it.
+With this, a whole release in one process takes a third of the processor time, and a command on a stage in memory half.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def quicken_machines() -> None:
     state_task_service_sfn.boto_client_for = client_for
     AmazonStateLanguageParser.parse = staticmethod(_once(AmazonStateLanguageParser.parse))  # type: ignore[method-assign]
     json_path.parse = _once(json_path.parse)
-    # What an execution counts its tries by: moto's is made at its first use, which two executions may do at once.
+    # The counter of an execution's attempts. moto creates it at its first use, which two executions can do
+    # concurrently.
     EvalComponent.heap_key = property(lambda self: str(id(self)))  # type: ignore[assignment]
     state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK = 0.05  # type: ignore[misc]
 

@@ -1,6 +1,6 @@
-"""A Slack on the loopback address: it keeps what is posted to it, and answers as it was told to.
+"""A Slack server on loopback that stores posts and answers as configured: webhooks and `chat.postMessage`.
 
-Webhooks, and of the API `chat.postMessage`: with its errors, its threads, and one message for one `client_msg_id`.
+It has `chat.postMessage`'s errors, threads, and one message for each `client_msg_id`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass
 class Slack:
-    """What was posted, by path; `answers` says what a path (or `chat.postMessage`) answers instead of `ok`."""
+    """Posts by path. `answers` sets the response of a path (or of `chat.postMessage`) instead of `ok`."""
 
     port: int = 0
     posts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Slack:
     token: str = "xoxb-1234567890-a-token"
     room: str = "C0RELEASES"
     messages: list[dict[str, Any]] = field(default_factory=list)
-    """Of the bot, in the room, each with its `ts`."""
+    """The bot's messages in the channel, each with its `ts`."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     hangs: set[str] = field(default_factory=set)
     goes_on: threading.Event = field(default_factory=threading.Event)
@@ -52,7 +52,7 @@ class Slack:
         return found
 
     def said(self, authorization: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """What `chat.postMessage` answers, and does."""
+        """The response and effect of `chat.postMessage`."""
         with self.lock:
             known = {message["client_msg_id"]: message for message in self.messages}
             before = known.get(payload.get("client_msg_id", ""))
@@ -78,7 +78,7 @@ class Slack:
         return ""
 
     def to(self, name: str) -> list[dict[str, Any]]:
-        """What was posted to `channel`, or to `ana`."""
+        """Posts to `channel`, or to `ana`."""
         return [message for path, message in self.posts if path.endswith(f"/{name}")]
 
 

@@ -1,4 +1,4 @@
-"""Every page that there is, in a real Chromium with the headers that it comes with: who looks at it finds no barrier."""
+"""Every page in a real Chromium with its own headers has no accessibility problems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGES = pages()
 
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
-    """One window for all: it becomes a phone or a desk, and day or night."""
+    """One window for all tests; it is resized to a phone or a desktop, in light or dark mode."""
     page = browser.new_page()
     page.route(
         f"{ADDRESS}/**", lambda route: route.fulfill(**answer_of(PAGES[route.request.url.rsplit("/", 1)[1]]))
@@ -65,7 +65,7 @@ def test_the_form_page_has_none_in_other_sizes_and_colours(page: Page, size, sch
 
 
 def test_the_checker_finds_problems(page: Page) -> None:
-    page.goto("about:blank")  # and leaves the policy behind that would not let the style pass
+    page.goto("about:blank")  # leaves the previous page's policy, which would block the style
     page.set_content("<html><body><input><p style='color: #ccc; background: #fff'>pale</p></body></html>")
     found = " ".join(barriers(page))
     assert "label:" in found and "color-contrast:" in found and "html-has-lang:" in found

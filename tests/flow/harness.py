@@ -1,8 +1,8 @@
-"""Both real definitions and the real handlers, in one process, on moto's interpreter; faults wherever a test plants them.
+"""Both real definitions and the real handlers in one process, on moto's interpreter, with faults planted by tests.
 
-What moto 5.2.5 lacks is mended here, in memory: a function's exception keeps its name, an invoked version is known, an alias
+Gaps of moto 5.2.5 are filled in memory: a function's exception keeps its name, an invoked version is known, an alias
 has a `RevisionId` that counts, transactions are isolated, a nested execution's members have the right case, and pauses
-between retries are shortened (they are added up in tests/template/test_budgets.py instead).
+between retries are shortened (tests/template/test_budgets.py adds them up instead).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ Plant = Callable[[dict[str, Any]], Any]
 
 
 class Fault(Exception):
-    """What nobody foresaw."""
+    """An unexpected error."""
 
 
 def error_named(name: str, message: str = "planted") -> Exception:
@@ -87,7 +87,7 @@ def error_named(name: str, message: str = "planted") -> Exception:
 
 
 def aws_error(code: str, status: int = 400) -> ClientError:
-    """What boto3 raises for a refusal by AWS."""
+    """The error that boto3 raises for an AWS refusal."""
     return ClientError(
         {"Error": {"Code": code, "Message": "planted"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
         "Planted",
@@ -119,7 +119,7 @@ class World:
     stopped: dict[str, str] = field(default_factory=dict)
     """With which words an execution was stopped from the command line."""
     health: Callable[[str, dict[str, Any]], Any] = lambda version, event: {"healthy": True}
-    """What a version of the application answers when it is invoked."""
+    """The response of an application's version when it is invoked."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     steps: int = 0
     """How many functions run just now."""
@@ -214,7 +214,7 @@ class World:
         return self.browse("POST", link, body)
 
     def press_blindly(self, link: str, *, decide: str = "approve") -> dict[str, Any]:
-        """POST without having loaded the page, or with one that no longer has a form."""
+        """A POST without having loaded the page, or with a page that no longer has a form."""
         return self.browse("POST", link, f"decision={decide}&form={'0' * 64}")
 
     def browse(self, method: str, link: str, body: str = "") -> dict[str, Any]:
@@ -230,7 +230,7 @@ class World:
         }
         return cast("dict[str, Any]", self.handlers["approval_page"](event, None))
 
-    # ---- what there is to see --------------------------------------------------------------------------------------
+    # ---- observing -------------------------------------------------------------------------------------------------
 
     @property
     def ledger(self) -> Ledger:
@@ -244,7 +244,7 @@ class World:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Another stage, with a ledger and a bucket of its own; the machines and functions are the same."""
+        """Another stage with its own ledger and bucket; the machines and functions are the same."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TAGSHIP_STAGE", name)
             patch.setenv("TAGSHIP_LEDGER_TABLE", f"ledger-{name}")
@@ -257,7 +257,7 @@ class World:
         runtime._runtime.cache_clear()
 
     def record(self, tag: str) -> Item:
-        """The release as it stands, with the table's own keys."""
+        """The release's current item, with the table's own keys."""
         return self.ledger.get("APPLICATION#storefront", f"RELEASE#{tag}") or releases.get(
             self.ledger, "storefront", tag
         )
@@ -271,19 +271,19 @@ class World:
         return self.ledger.get("APPLICATION#storefront", "LOCK") or {}
 
     def alias(self) -> tuple[str, dict[str, float]]:
-        """What the alias gives to whom."""
+        """The alias's routing."""
         alias = client_of("lambda").get_alias(FunctionName=TARGET, Name="live")
         weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
         return alias["FunctionVersion"], dict(weights)
 
     def mails(self, who: str = "") -> list[Any]:
-        """What approvers were sent, oldest first."""
+        """The messages to approvers, oldest first."""
         sent = ses_backends[DEFAULT_ACCOUNT_ID][REGION].sent_messages
         asked = [mail for mail in sent if not hasattr(mail, "raw_data")]
         return [mail for mail in asked if not who or who in mail.destinations["ToAddresses"]]
 
     def notices(self) -> list[str]:
-        """What teams were mailed, oldest first."""
+        """The mails to teams, oldest first."""
         return [
             message_from_string(mail.raw_data, policy=default).get_body(("plain",)).get_content()
             for mail in self.sent_notices()
@@ -309,7 +309,7 @@ class World:
         return [execution["status"] for execution in answer["executions"]]
 
     def describe(self, arn: str) -> dict[str, Any]:
-        """An execution as it stands."""
+        """An execution's current state."""
         return cast("dict[str, Any]", client_of("stepfunctions").describe_execution(executionArn=arn))
 
     def ended(self, arn: str) -> Ended:
@@ -338,7 +338,7 @@ class World:
             entered=entered,
         )
 
-    # ---- what goes wrong -------------------------------------------------------------------------------------------
+    # ---- faults ----------------------------------------------------------------------------------------------------
 
     def plant(self, folder: str, fault: Exception | Plant, *, times: int = 1) -> None:
         """The next `times` calls of a function raise this, or do this instead of their work."""
@@ -352,7 +352,7 @@ class World:
         )
 
     def refuse(self, operation: str, error: ClientError) -> None:
-        """From now on AWS answers this operation with an error, whoever asks."""
+        """From now on AWS answers this operation with an error."""
 
         def refused(client: Any, name: str, parameters: Any) -> Any:
             if name == operation:
@@ -409,7 +409,7 @@ class World:
         self.plant(folder, stop)
 
     def supervise(self, ended: Ended) -> dict[str, Any]:
-        """What EventBridge tells the supervisor when an execution has ended."""
+        """The event that EventBridge sends to the supervisor when an execution has ended."""
         detail = {
             "executionArn": ended.arn,
             "status": ended.status,
@@ -420,7 +420,7 @@ class World:
         return cast("dict[str, Any]", self.handlers["supervise"]({"detail": detail}, None))
 
     def alarm(self, name: str = "storefront-5xx", *, at: str = "", via: str = "events") -> dict[str, Any]:
-        """What CloudWatch tells when an alarm goes off now (or `at` another time), by EventBridge or by a topic."""
+        """The event for an alarm that fires now (or `at` another time), from EventBridge or from a topic."""
         arn = f"arn:aws:cloudwatch:{REGION}:{DEFAULT_ACCOUNT_ID}:alarm:{name}"
         at = at or runtime.utc_now().strftime("%Y-%m-%dT%H:%M:%S.%f%z")
         why = "Threshold Crossed: 3 datapoints were greater than the threshold (1.0)."
@@ -455,9 +455,9 @@ class World:
         meanwhile: Callable[[], object] = lambda: None,
         outputs: Mapping[str, str] | None = None,
     ) -> Result:
-        """What a person types; at a keyboard that is no terminal, so nothing is asked.
+        """Runs a command without a terminal, so nothing is asked.
 
-        `meanwhile` happens whenever the command pauses; `outputs` are further ones of the stack.
+        `meanwhile` runs whenever the command pauses; `outputs` are additional stack outputs.
         """
 
         def pause(_seconds: float) -> None:
@@ -501,7 +501,7 @@ class World:
         return [self.ended(execution["executionArn"]) for execution in begun]
 
     def call(self, function: str, qualifier: str | None, event: dict[str, Any]) -> Any:
-        """What happens when somebody invokes a function."""
+        """Replaces a function's behaviour when it is invoked."""
         name = function.rsplit(":function:", 1)[-1].split(":", maxsplit=1)[0]
         if name == TARGET:
             served = (
@@ -522,14 +522,14 @@ class World:
 
 @functools.cache
 def client_of(service: str) -> Any:
-    """One client of each kind for all tests: making one costs more than most of what it is used for."""
+    """One client of each kind for all tests, because creating one is slow."""
     return boto3.client(
         service, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing"
     )
 
 
 def once_it_serves(answer: Callable[[str, dict[str, Any]], Any]) -> Callable[[str, dict[str, Any]], Any]:
-    """What a version answers when it has traffic: before, it is well, so nothing holds it back."""
+    """The response of a version with traffic. Without traffic it is healthy, so nothing stops it before."""
     return lambda version, event: answer(version, event) if event["percent"] else {"healthy": True}
 
 
@@ -586,7 +586,7 @@ def form_of(page: str) -> str:
 
 
 def number_on(page: str) -> str:
-    """The number that a person reads above the buttons and types; none where there is nothing to decide."""
+    """The number that a person reads above the buttons and types; empty if there is nothing to decide."""
     return page.partition('<strong class="number">')[2].partition("<")[0]
 
 
@@ -660,7 +660,7 @@ def world() -> Iterator[World]:
 
 
 def _let_end(world: World) -> None:
-    """Stops what still runs and waits for it: a late step of it would write into the next test's stage."""
+    """Stops running executions and waits for them: a late step would write into the next test's stage."""
     states = client_of("stepfunctions")
     for arn in world.machines.values():
         for each in states.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"]:
@@ -669,7 +669,7 @@ def _let_end(world: World) -> None:
 
 
 def _no_provisioned_concurrency(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-    """moto knows no provisioned concurrency, so no alias has any."""
+    """moto does not support provisioned concurrency, so no alias has any."""
     headers = {"x-amzn-ErrorType": "ProvisionedConcurrencyConfigNotFoundException"}
     return AWSResponse(request.url, 404, headers, MockRawResponse(b"{}"))
 
@@ -786,7 +786,7 @@ def _invoke(world: World, name: str, qualifier: str | None, body: Any, answer: d
 
 
 def _shortened(seconds: float) -> float:
-    """Who waits 5 s for another rollback must not have used up its tries before that one is done here."""
+    """A rollback that waits 5 s for another one must have attempts left when that one is done."""
     return 0.2 if seconds == 5 else min(seconds, 0.02)
 
 

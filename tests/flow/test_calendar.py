@@ -1,4 +1,4 @@
-"""Fault 14: frozen, or outside of every window: nothing moves before it opens, and nobody waits longer than they said."""
+"""Fault 14: during a freeze or outside every window no traffic moves, and nobody waits longer than configured."""
 
 from __future__ import annotations
 

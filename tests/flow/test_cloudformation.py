@@ -16,7 +16,7 @@ BUCKET = KIND.example["bucket"]
 
 
 class Stacks(FakeStacks):
-    """CloudFormation in memory, whose templates are objects in moto's S3; a change set and a rollback take one look."""
+    """CloudFormation in memory, with templates in moto's S3. A change set and a rollback each take one poll."""
 
     looks = 0
 

@@ -1,4 +1,4 @@
-"""A change of a configuration goes the way of a release: those decide whom the configuration in force names."""
+"""A configuration change is approved like a release, by the approvers of the configuration in force."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ def test_all_stack_owners_decide_if_the_approvers_have_left(begun: World) -> Non
 def test_the_owners_replace_a_current_configuration_that_can_no_longer_be_read(
     begun: World,
 ) -> None:
-    """A newer version of Tagship may refuse what an older one took."""
+    """A newer version of Tagship may refuse what an older one accepted."""
     item = configurations.in_force(begun.ledger, "storefront")
     begun.put({**item, "document": {"application": "storefront"}})  # type: ignore[dict-item]
     wanted = document(strategy={"type": "linear"})

@@ -162,7 +162,7 @@ def queues(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def waiting(queue: str) -> list[dict[str, Any]]:
-    """What a queue hands to Lambda now, in Lambda's own words."""
+    """The event with which a queue invokes Lambda."""
     answer = client_of("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10, AttributeNames=["All"])
     return [
         {
@@ -209,7 +209,7 @@ def queued(queues: dict[str, str], channel: str, fact: str) -> dict[str, Any]:
 
 
 def test_every_channel_is_notified_of_an_ending_once(world: World, queues: dict[str, str]) -> None:
-    """Faults 50 and 52: whatever comes twice is told once."""
+    """Faults 50 and 52: a duplicate is notified once."""
     world.configure(notifications={"emails": ["team@example.com"]})
     world.release("v1.4.0", notes="<b>bold</b>")
     fact = "FACT#v1.4.0#0001#Release Succeeded#"
@@ -242,7 +242,7 @@ TEAM, GONE, OPS = "team@example.com", "gone@example.com", "ops@example.com"
 
 
 def refusing_mail(world: World, *, code: str, to: str = "") -> None:
-    """SES as in its sandbox: it refuses a whole message of which one address is not verified."""
+    """SES as in its sandbox: it refuses a whole message if one address is not verified."""
     ask = BaseClient._make_api_call
 
     def sandboxed(client: Any, name: str, parameters: Any) -> Any:
@@ -426,15 +426,13 @@ def test_a_freeze_of_all_applications_notifies_each_recipient_once(
         )
         freeze(world, application="*")
         (fact,) = world.ledger.facts_in_order("*")
-        for _ in range(2):  # whatever comes twice is told once
+        for _ in range(2):  # a duplicate is notified once
             for channel in ("slack", "mail"):
                 message = message_for(channel, fact["sk"])
                 body = json.loads(message["body"]) | {"application": "*"}
                 assert notified(world, message | {"body": json.dumps(body)})
         passed_on = waiting(queues["notices"])
-        assert (
-            len(passed_on) == 3
-        )  # each application has a secret of its own; the channel behind both is told once
+        assert len(passed_on) == 3  # each application has its own secret; the shared channel is notified once
         for message in passed_on * 2:
             assert notified(world, message)
         (posted,) = here.to("channel")

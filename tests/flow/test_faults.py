@@ -385,7 +385,7 @@ def test_a_release_that_completes_during_its_rollback_does_not_succeed(world: Wo
 def test_a_supervisor_rollback_stopped_before_it_begins_calls_a_person(
     world: World,
 ) -> None:
-    """Fault 28, twice: nobody would be at the release any more, and its traffic is split."""
+    """Fault 28, twice: nobody would continue the release, and its traffic would stay split."""
 
     def cut_off(event: dict[str, Any]) -> Any:
         client_of("stepfunctions").stop_execution(executionArn=event["execution"])

@@ -15,7 +15,7 @@ from tests.flow.harness import REGION, Ended, World, client_of, code_of, error_n
 
 @pytest.fixture
 def asking(world: World) -> World:
-    """The application has a gate of its own, which lets everything through."""
+    """The application has a custom gate, which lets everything through."""
     client_of("lambda").create_function(
         FunctionName="storefront-gate",
         Runtime="python3.13",

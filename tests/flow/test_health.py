@@ -20,7 +20,7 @@ WELL, ILL, UNCLEAR = (
 
 
 def answering(world: World, *answers: Any) -> None:
-    """The candidate's answers with traffic, look by look, the last one for ever; the baseline is always well."""
+    """The candidate's responses with traffic, check by check, the last one forever; the baseline is always healthy."""
     following: Iterator[Any] = iter(answers)
 
     def answer(version: str, event: dict[str, Any]) -> Any:
@@ -30,7 +30,7 @@ def answering(world: World, *answers: Any) -> None:
 
 
 def put_alarm(name: str, state: str) -> None:
-    """An alarm that stands in this state."""
+    """An alarm in this state."""
     client_of("cloudwatch").put_metric_alarm(
         AlarmName=name,
         Namespace="Shop",
@@ -45,7 +45,7 @@ def put_alarm(name: str, state: str) -> None:
 
 
 def looks(world: World, tag: str) -> list[tuple[str, str, bool]]:
-    """What the ledger knows of the looks at health."""
+    """The health checks in the ledger."""
     return [
         (fact["data"]["subject"], fact["data"]["verdict"], fact["data"]["goesOn"])
         for fact in world.ledger.facts_of("storefront", tag)

@@ -1,11 +1,10 @@
-"""The fault matrix: every task of both definitions under every kind of fault, so that a new state is tested without anyone
-remembering.
+"""The fault matrix: every task of both definitions under every kind of fault, so that new states are tested
+automatically.
 
-The cells are made from the definitions. Whatever happens in one, in the end one of baseline and candidate serves all
-traffic, the lock is free (or kept, for ROLLBACK_FAILED), the release has one ending, people were asked and told once, and a
-sweep finds nothing that is left open.
-
-Here a quarter of the cells runs, every state and every fault among them; `make matrix` runs them all.
+The cells are generated from the definitions. After each cell, either the baseline or the candidate has all traffic, the
+lock is free (or kept, for ROLLBACK_FAILED), the release has one ending, people were asked and notified once, and a
+sweep finds nothing open. Here a quarter of the cells runs, including every state and every fault; `make matrix` runs
+them all.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def twice(name: str, then: str = "") -> Callable[[World, Handler], Handler]:
 
 
 def aws_answers_5xx(world: World, handler: Handler) -> Handler:
-    """The first call that it makes to AWS is answered with 500, twice; what that is called is up to the code."""
+    """Its first call to AWS is answered with 500, twice; the code decides which error that becomes."""
     left = [1, 1]
     ask = BaseClient._make_api_call
 
@@ -189,9 +188,9 @@ def over(world: World, arn: str) -> bool:
 
 
 def settle(world: World) -> set[str]:
-    """Every execution ends, and the supervisor hears of each that did not succeed, twice.
+    """Every execution ends, and the supervisor receives each unsuccessful one's event twice.
 
-    Answers with what the flow has left to others: what the supervisor had to do, and errors that are no ending's.
+    Returns what the flow left to others: the supervisor's actions, and errors that belong to no ending.
     """
     heard: set[str] = set()
     left: set[str] = set()
@@ -253,7 +252,7 @@ def test_a_failure_in_any_state_leads_to_exactly_one_ending(world: World, state:
 
 
 WHILE_IT_WAITS = ("release.RequestApproval", STOPPED)
-"""It is stopped while it waits for the decision, since that is where it is."""
+"""It is stopped while it waits for the decision."""
 MAY_END_BEFORE_THE_STOP: dict[str, tuple[Status, ...]] = {
     # moto ends a Map that is stopped as one that failed, so the flow itself gets to an end before the supervisor
     "release.RunGate": (Status.INVALID,),

@@ -1,4 +1,4 @@
-"""What a release leaves in the ledger is enough for every metric of the contract."""
+"""The ledger of a release contains enough for every documented metric."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ def test_a_release_that_succeeds_and_one_that_is_rolled_back_are_measured(world:
         ("Lock Acquired", "gatesEnd", 300),
         ("Deployment Started", "deadline", 1200),
         ("Rollback Triggered", "deadline", 600),
-    ):  # what whoever watches measures it against
+    ):  # the limit that a dashboard compares it with
         left = moment(facts[name]["data"][ends]) - moment(facts[name]["at"])
         assert abs(left.total_seconds() - budget) < 10, name

@@ -1,4 +1,4 @@
-"""Several releases wait at once: whoever is approved first goes first, and no approval of an outdated plan counts."""
+"""Several releases wait at once: the first approved goes first, and approvals of an outdated plan do not count."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def asked_again(world: World, arn: str, before: str) -> str:
 
 
 def hears(world: World, ended: Ended) -> list[str]:
-    """What EventBridge tells when an execution has ended well, and what is done then."""
+    """Delivers the event of a successful execution, and runs what follows."""
     detail = {"status": ended.status, "input": world.describe(ended.arn)["input"]}
     return list(world.handlers["sweep"]({"detail": detail}, None)["did"])
 
@@ -71,7 +71,7 @@ def test_a_fix_overtakes_a_waiting_release_which_is_planned_and_asked_again(worl
 
 
 def test_an_approval_does_not_count_if_a_fix_was_deployed_and_rolled_back_meanwhile(world: World) -> None:
-    """v2.0.0 is approved while the fix is being deployed: it waits for the lock, and finds that its plan is outdated."""
+    """v2.0.0 is approved while the fix is being deployed: it waits for the lock and finds that its plan is outdated."""
     waiting, old = asked(world, "v2.0.0")
     world.health = once_it_serves(lambda version, _: {"healthy": version != "2"})
 
@@ -90,7 +90,7 @@ def test_an_approval_does_not_count_if_a_fix_was_deployed_and_rolled_back_meanwh
 
 
 def test_a_release_that_waits_behind_a_newer_deployed_one_is_superseded(world: World) -> None:
-    """Fault 83. Never a downgrade, even where it was approved at the same moment."""
+    """Fault 83. Never a downgrade, even if it was approved at the same moment."""
     newer, link = asked(world, "v2.0.0")
     older, own = asked(world, "v1.4.1")
 

@@ -44,7 +44,7 @@ def staging(world: World) -> Iterator[World]:
 
 
 def look(world: World, **passed: float) -> list[str]:
-    """What the function does, so much later."""
+    """Runs the function after this time."""
     return list(world.later("promote", {}, **passed or DAY)["did"])
 
 
@@ -54,7 +54,7 @@ def fact(world: World, tag: str, name: str) -> dict[str, Any]:
 
 
 def in_production(tag: str) -> dict[str, bytes]:
-    """What the next stage's bucket has of a release."""
+    """The release in the next stage's bucket."""
     s3 = client_of("s3")
     found = s3.list_objects_v2(Bucket=BUCKET, Prefix=f"releases/storefront/{tag}/").get("Contents", ())
     return {

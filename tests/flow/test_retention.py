@@ -1,4 +1,4 @@
-"""Old revisions are deleted beside the flow: a release waits for it, and a rollback does not."""
+"""Retention runs beside the flow: a release waits for it, and a rollback does not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def borrowed(world: World, tag: str, *, seconds: int) -> int:
 
 
 def test_a_release_waits_during_a_retention_run_but_a_rollback_does_not(world: World) -> None:
-    """Fault 97. A sweep leaves whoever died while deleting alone: it was no rollback."""
+    """Fault 97. A sweep ignores a crashed retention run, because it was not a rollback."""
     assert world.release("v1.0.0").status == "SUCCEEDED"
     fence = borrowed(world, "v1.0.0", seconds=300)
     holders: list[str] = []
@@ -40,7 +40,7 @@ def test_a_release_waits_during_a_retention_run_but_a_rollback_does_not(world: W
 
 
 def test_the_ledger_names_a_releases_candidate_even_if_it_never_got_traffic(world: World) -> None:
-    """Fault 97: otherwise nobody would ever delete the version of a candidate that failed its checks."""
+    """Fault 97: otherwise nobody would delete the version of a candidate that failed its checks."""
     world.configure()
     world.health = lambda _version, _event: {"healthy": False}
     assert world.release("v1.0.0").error == "ReleaseInvalid"

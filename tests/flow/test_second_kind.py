@@ -46,7 +46,7 @@ def digest(content: bytes) -> str:
 
 
 def serves() -> str:
-    """What the pointer names; empty where there is none."""
+    """The pointer's value; empty if there is none."""
     s3 = client_of("s3")
     try:
         found: dict[str, Any] = json.loads(s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read())

@@ -1,10 +1,9 @@
-"""The fault matrix over a target that settles slowly: a stack whose update, and whose way back, takes several looks.
+"""The fault matrix on a target that settles slowly: a stack whose update and rollback take several polls.
 
-Faults meet the step that begins the move, and each look while it is pending; a person stops the execution in a look and in
-the wait after it. Whatever happens, in the end the stack is at rest with the old or the new template, and all that
-`test_matrix.py` asks of a release holds.
-
-Here a few cells run, every machine and every look among them; `make matrix` runs them all.
+Faults hit the step that starts the move and each poll while it is pending. A person stops the execution during a poll
+and during the wait after it. After each cell the stack is stable with the old or the new template, and everything that
+`test_matrix.py` requires holds. Here a few cells run, including every machine and every poll; `make matrix` runs them
+all.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ OUT_OF_TIME, FAILS, STOPPED_WAITING = (
 )
 
 Cell = tuple[str, int, str]
-"""A state, the look at which its fault begins, counted from 1, and the fault."""
+"""A state, the poll at which its fault begins (counted from 1), and the fault."""
 GRID: list[Cell] = [
     *((state, 1, fault) for state in MOVES for fault in FAULTS),
     *(
@@ -120,7 +119,7 @@ OWN: dict[str, Callable[[Stacks, Handler], Handler]] = {
 
 
 def plant(world: World, stacks: Stacks, cell: Cell) -> list[int]:
-    """From this look on, in this machine's calls alone; answers with the looks that met the fault."""
+    """From this poll on, for this machine's calls only; returns the polls that met the fault."""
     state, look, fault = cell
     machine, name = state.split(".")
     folder = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
@@ -140,10 +139,8 @@ def plant(world: World, stacks: Stacks, cell: Cell) -> list[int]:
 
 
 def rest_of(world: World, stacks: Stacks) -> Rest:
-    """As of an alias: version 2 is the new template, and a stack that is not at rest is split.
-
-    Where a person is called, nobody looks any longer, and CloudFormation ends by itself what was begun.
-    """
+    """As for an alias: version 2 is the new template, and a stack that is not stable counts as split. If a person is
+    called, nobody polls any more, and CloudFormation itself finishes what was started."""
     if "Rollback Failed" in world.facts(TAG):
         stacks.settle()
     moving = stacks.status.endswith("_IN_PROGRESS")

@@ -47,7 +47,7 @@ def site(world: World, cloudfront: FakeCloudFront) -> World:
 
 
 def smoke(event: dict[str, Any], _: object) -> dict[str, str]:
-    """What the team's own function says of a release; it needs visitors to see that a page is broken."""
+    """The response of the team's own function; it needs visitors to notice that a page is broken."""
     broken = event["percent"] and file_of(event["version"], "index.html") == BROKEN["index.html"]
     return {"verdict": "unhealthy" if broken else "healthy"}
 

@@ -1,4 +1,4 @@
-"""The ways beside the straight one: again, stopped, taken back by an alarm, further back, and what a sweep finds."""
+"""Beyond the straight path: retry, abort, rollback by an alarm, rollback further back, and the sweep."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def current(world: World) -> dict[str, Any]:
 
 
 def at_rest(world: World) -> None:
-    """Nobody holds the lock, no traffic is split, and nothing is open."""
+    """The lock is free, traffic is not split, and nothing is open."""
     assert "tag" not in world.holder()
     assert world.alias()[1] == {}
     assert list(world.ledger.open_of("release")) == list(world.ledger.open_of("lock")) == []
@@ -57,7 +57,7 @@ def at_rest(world: World) -> None:
 def test_a_rejected_release_restarts_with_a_new_attempt_number(world: World) -> None:
     world.release("v1.0.0", decide="reject", reason="not today")
     (dead,) = world.links("ana@example.com")
-    world.configure(approval={"approvers": ["bo@example.com"]})  # read anew
+    world.configure(approval={"approvers": ["bo@example.com"]})  # read again
     typed = world.type("retry", "storefront", "v1.0.0", "--reason", "today it may", "--json")
     assert typed.exit_code == 0, typed.output
     document = json.loads(typed.stdout)
@@ -220,7 +220,7 @@ def test_a_release_that_waits_while_the_watch_rolls_production_back_is_planned_a
     world.alarm()
     (rollback,) = world.rollbacks()
     assert (rollback.status, world.alias()) == ("SUCCEEDED", ("1", {}))
-    world.later("sweep", {}, minutes=15)  # tells the execution that waits
+    world.later("sweep", {}, minutes=15)  # resumes the waiting execution
     again = wait_for(
         lambda: now if (now := world.link(waiting)) not in (link, None) else None, "the next link"
     )

@@ -129,7 +129,7 @@ class Pipeline:
         return "tag" in (self.item("LOCK") or {})
 
     def alias(self) -> tuple[str, dict[str, float]]:
-        """What the alias gives to whom."""
+        """The alias's routing."""
         return self.storefront.serves()
 
     def entered(self, arn: str) -> list[str]:
@@ -152,7 +152,7 @@ class Pipeline:
         return "\n".join(lines)
 
     def free_the_lock_by_hand(self) -> None:
-        """What a person does after a rollback that failed, when the target is in order again."""
+        """What a person does after a failed rollback, once the target is fixed."""
         self.client("dynamodb").update_item(
             TableName=self.stack.outputs["LedgerTableName"],
             Key={"pk": {"S": f"APPLICATION#{NAME}"}, "sk": {"S": "LOCK"}},

@@ -1,7 +1,7 @@
-"""What stands before the twin of a deployed function in the fault matrix: the function as it is, or a fault.
+"""Runs in front of a copy of a deployed function in the fault matrix: calls the function, or raises a planted fault.
 
-The twin has the function's code, role and settings. Which release meets which fault in which state stands in a folder that
-the test writes; the workers of one function count together there.
+The copy has the function's code, role and settings. The test writes into a folder which release meets which fault in
+which state; the workers of one function count together there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TWICE = {
     "is lost by Lambda twice": "Lambda.Unknown",
     "is unavailable twice": "AwsUnavailable",
 }
-"""What is raised for the first two tries."""
+"""The error raised for the first two attempts."""
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
@@ -93,7 +93,7 @@ def _answered_with_500(event: dict[str, Any], context: Any) -> Any:
 
 
 def _stop(execution: str) -> None:
-    """With the account's own key: whoever stops it is no function of the stack."""
+    """With the account's own key, because no function of the stack may stop it."""
     with suppress(ClientError):
         boto3.client(
             "stepfunctions", aws_access_key_id=_WHERE["account"], aws_secret_access_key="test"

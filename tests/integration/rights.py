@@ -40,7 +40,8 @@ class Try:
     fails: Callable[[], str]
     """Does it, and answers with nothing, or with what was said instead."""
     without: Sequence[str] = ()
-    """The only actions without which it is tried, where it would move the release on: never with all rights then."""
+    """The only actions to remove, if the attempt would otherwise continue the release. Such an attempt is never made
+    with all permissions."""
 
     def is_refused(self) -> bool:
         """Whether it fails; what never was seen to work must say that AWS refused it something."""
@@ -78,7 +79,7 @@ class Role:
             self._put(document)
 
     def _granted(self, document: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
-        """Each action, and in which statement it stands; `#2` is one that stands in two, for other resources."""
+        """Each action with its statement; `#2` marks an action that appears twice, for other resources."""
         found: dict[str, tuple[int, str]] = {}
         for index, statement in enumerate(document["Statement"]):
             for action in _listed(statement["Action"]):
@@ -144,19 +145,19 @@ class Deployed:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What most steps are given."""
+        """The input of most steps."""
         fence = (self.pipeline.item("LOCK") or {})["fence"]
         return {"release": self.release, "lock": {"fence": fence}, "planning": 1}
 
     @property
     def asking(self) -> dict[str, Any]:
-        """What the step that asks for approval is given."""
+        """The input of the step that asks for approval."""
         token = {"taskToken": self.request["taskToken"]}
         return self.about | token | {"execution": self.record["execution"]}
 
     @property
     def stopped(self) -> dict[str, Any]:
-        """What Step Functions would tell if somebody had stopped its execution."""
+        """The event that Step Functions would send if somebody had stopped its execution."""
         execution = self.record["execution"]
         found = self.pipeline.client("stepfunctions").describe_execution(executionArn=execution)
         return {"detail": {"executionArn": execution, "status": "ABORTED", "input": found["input"]}}
@@ -214,7 +215,7 @@ class Deployed:
         return said if "FunctionError" in found or REFUSED.search(said) else ""
 
     def superseded(self, without: Sequence[str]) -> Try:
-        """By a newer release, which would take its place."""
+        """Superseded by a newer release."""
         newer = {"application": NAME, "tag": "v999.0.0", "attempt": 1}
         locks = self.asked("acquire_lock", {"release": newer}, without=without)
         return self.changed(
@@ -255,7 +256,7 @@ class Deployed:
         return Try(fails=fails, without=each.without)
 
     def notified(self, channel: str, fact: Mapping[str, Any], *, without: Sequence[str] = ()) -> Try:
-        """A fact on its way to a channel, which forgets first that it was told."""
+        """Sends a fact to a channel, after forgetting that it was delivered."""
         record = {
             "messageId": "1",
             "receiptHandle": "shown",

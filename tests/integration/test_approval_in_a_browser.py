@@ -40,7 +40,7 @@ def heading(page: Page) -> str:
 
 
 def confirm(page: Page) -> None:
-    """Types the number that stands above the buttons, as a person reads it."""
+    """Types the number above the buttons, as a person would."""
     page.get_by_label("to confirm").fill(page.locator("strong.number").inner_text())
 
 
@@ -115,7 +115,7 @@ def test_superseded_expired_and_rejected_pages_work_by_keyboard_in_dark_mode(
     page.keyboard.press("Enter")
     page.wait_for_load_state()
     assert "Say why you reject it" in page.get_by_role("alert").inner_text()
-    # Who came by the skip link is at the decision again, where the problem stands, and one step from the field.
+    # The skip link leads back to the decision with the problem, one step from the field.
     assert page.evaluate("document.activeElement.id") == "decide"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "reason"
@@ -195,7 +195,7 @@ def over(pipeline: Pipeline, where: str) -> Iterator[None]:
 
 @contextmanager
 def asking(pipeline: Pipeline, issuer: str) -> Iterator[None]:
-    """The page's function, told to ask for a sign-in: the stack's parameters end in these variables."""
+    """Configures the page's function to require a sign-in, with the variables that the stack's parameters set."""
     functions = pipeline.client("lambda")
     name = next(
         function["FunctionName"]

@@ -1,4 +1,4 @@
-"""No role can delete a fact, with the policies enforced; and what a release leaves is checked as an auditor would."""
+"""No role can delete a fact, with the policies enforced; and a release's records pass an audit."""
 
 from __future__ import annotations
 

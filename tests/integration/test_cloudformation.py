@@ -124,7 +124,7 @@ class Orders:
             return None
 
     def price(self) -> str:
-        """What the stack holds."""
+        """The stack's resources."""
         return str(self.ssm.get_parameter(Name="/orders/price")["Parameter"]["Value"])
 
 

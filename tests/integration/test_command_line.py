@@ -62,7 +62,7 @@ class Shell:
         )
 
     def done(self, *arguments: str) -> str:
-        """The same, where it must end with 0."""
+        """The same, for a command that must exit with 0."""
         ended = self.run(*arguments)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
@@ -77,7 +77,7 @@ class Shell:
         )
 
     def attest(self, tag: str) -> None:
-        """What GitHub says of the build that `publish` makes."""
+        """GitHub's attestation of the build that `publish` makes."""
         build, ref = "predicate.buildDefinition", f"refs/tags/{tag}"
         said = statement(
             **{
@@ -90,12 +90,12 @@ class Shell:
         (self.folder / "provenance.jsonl").write_bytes(written(bundle(said)))
 
     def tag(self) -> str:
-        """A tag that is newer than what runs, and that nobody has used."""
+        """An unused tag that is newer than the current one."""
         runs = (self.pipeline.item("CURRENT") or {}).get("tag", "v1.0.0")
         return f"{runs.rpartition('.')[0]}.{next(_patches)}"
 
     def waits_for_approval(self, tag: str) -> dict[str, Any]:
-        """What status says once people are asked."""
+        """The release's status once people are asked."""
         self.pipeline.link(tag)
         document = json.loads(self.done("status", NAME, "--json"))["applications"][0]
         return next(dict(each) for each in document["underway"] if each["tag"] == tag)
@@ -231,7 +231,7 @@ def test_a_signed_attested_and_promoted_release_passes_and_one_signed_by_another
 
 @contextmanager
 def staging(pipeline: Any) -> Iterator[Callable[[str], None]]:
-    """What a command sees of another stage: a bucket and a ledger. The release that it is told of has succeeded there."""
+    """A command's view of another stage: a bucket and a ledger. The named release has succeeded there."""
     cloudformation = pipeline.client("cloudformation")
     made = cloudformation.create_stack(StackName="tagship-staging", TemplateBody=json.dumps(STACK))
     cloudformation.get_waiter("stack_create_complete").wait(

@@ -36,13 +36,13 @@ def test_a_good_release_is_deployed(pipeline: Pipeline) -> None:
 
 
 def test_an_alarm_during_a_bake_rolls_the_release_back_at_once(pipeline: Pipeline) -> None:
-    """In a session that may look at alarms and nothing else."""
+    """In a session that may only read alarms."""
     before = serving(pipeline)
     pipeline.configure(strategy={"bake": 600}, health={"every": 1})
     tag = pipeline.publish()
     pipeline.decide(tag)
     wait_for(lambda: pipeline.alias()[1] or None, "the first share")
-    # The engine tells an alarm's time in whole seconds: one of this second would have fired before the deployment began.
+    # The engine rounds an alarm's time to seconds: one of this second would count as fired before the deployment.
     later = utc_now() + timedelta(seconds=1)
     wait_for(lambda: utc_now() > later or None, "the next second")
     cloudwatch = pipeline.client("cloudwatch")

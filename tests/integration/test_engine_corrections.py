@@ -440,7 +440,7 @@ def run_from_yaml(engine: Engine) -> Any:
 
 
 def execute(engine: Engine, machine: str, given: dict[str, Any]) -> Any:
-    """How the execution stands when it has ended, or when it should have."""
+    """The execution's state when it has ended, or at the deadline."""
     states = engine.client("stepfunctions")
     arn = states.start_execution(stateMachineArn=machine, input=json.dumps(given), name=unique())[
         "executionArn"
@@ -449,7 +449,7 @@ def execute(engine: Engine, machine: str, given: dict[str, Any]) -> Any:
 
 
 def ended(engine: Engine, arn: str) -> Any:
-    """How an execution stands when it has ended, or when it should have: then it is stopped."""
+    """An execution's state when it has ended, or at the deadline; then it is stopped."""
     states, deadline = engine.client("stepfunctions"), time.monotonic() + SECONDS_TO_WAIT
     while (execution := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
         if time.monotonic() > deadline:
@@ -526,7 +526,7 @@ def called_through_url(engine: Engine) -> set[str]:
 
 
 def upload_and_event(engine: Engine) -> tuple[str, dict[str, Any]]:
-    """The version that S3 gave an upload, and the object of the event that told of it."""
+    """The version that S3 gave an upload, and the object in the upload's event."""
     s3, sqs, events, name = (*(engine.client(each) for each in ("s3", "sqs", "events")), unique())
     s3.create_bucket(Bucket=name)
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -650,7 +650,7 @@ def moved_with_the_right_to_one_machine(engine: Engine, *, mine: bool) -> None:
 
 
 def assumed_with_the_right_to_an_external_id(engine: Engine, **given: str) -> None:
-    """By somebody who may assume roles with an external id and nothing else; the role itself asks for none."""
+    """The caller may assume roles only with an external id; the role itself requires none."""
     role = make_role(engine, unique(), Action="states:*", Resource="*")
     right = {"Condition": {"Null": {"sts:ExternalId": "false"}}}
     client_that_may(engine, "sts", Action="sts:AssumeRole", Resource=role, **right).assume_role(
@@ -688,7 +688,7 @@ def versions_of_an_upload_and_of_publishing_after_it(engine: Engine) -> tuple[st
 
 
 def digests_before_and_after_a_dry_run(engine: Engine) -> tuple[str, str, str]:
-    """Of the function's code before, of what was rehearsed, and of the function's code after."""
+    """The digests of the function's code before, in the dry run, and after."""
     functions, s3, name = engine.client("lambda"), engine.client("s3"), function(engine)
     s3.create_bucket(Bucket=name)
     s3.put_object(Bucket=name, Key="code.zip", Body=zipped(FUNCTION + "# another"))
@@ -793,7 +793,7 @@ def changed_with_the_right_to_one_function(engine: Engine, wanted: str) -> str:
 
 
 def tried_out(engine: Engine, code: str) -> dict[str, str]:
-    """What somebody learns of a function's code who may try out that one function."""
+    """What a caller learns about a function's code with permission to test only that function."""
     cloudfront, name = engine.client("cloudfront"), unique()
     configuration = {"Comment": "", "Runtime": "cloudfront-js-2.0"}
     cloudfront.create_function(Name=name, FunctionConfig=configuration, FunctionCode=code.encode())

@@ -1,8 +1,8 @@
-"""Each function, and CI, fails without each right of its role, action by action, with IAM enforced.
+"""Each function, and CI, fails without each permission of its role, action by action, with IAM enforced.
 
-In six moments of one release: when it is published, while it waits for approval, while it is being decided, when nobody has
-been told of the decision, while its first step bakes, and when it has come back. What is refused here is not lost: with the
-right back in its role, it is done.
+At six moments of one release: at its publication, during approval, during the decision, before the decision is
+delivered, during its first bake, and after its rollback. Nothing that was refused is lost: with the permission
+restored, it is done.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _published(here: Deployed, folder: Path) -> Rights:
     before = Try(fails=publishes, without=["s3:PutObject", "kms:Sign"])
     shown = refused_without(here, {"publisher": [before]})
     assert not publishes()
-    # What is there already is looked at.
+    # Existing objects are read.
     shown |= refused_without(here, {"publisher": [Try(fails=publishes)]})
 
     made = boto3.session.Session(
@@ -203,7 +203,7 @@ def _while_it_waits(here: Deployed) -> dict[str, list[Try]]:
 
 
 def _proposed(here: Deployed) -> Rights:
-    """A change of another application's configuration, whose request nobody is sent: it is decided as the page does."""
+    """A change of another application's configuration, whose request is sent to nobody; it is decided as on the page."""
     ledger, tag = here.pipeline.ledger, "configuration-1"
     document = json.loads(
         here.pipeline.client("ssm").get_parameter(
@@ -260,14 +260,14 @@ def _proposed(here: Deployed) -> Rights:
 
 
 def _if_it_were_gone(here: Deployed, *without: str) -> dict[str, list[Try]]:
-    """As if AWS did not know the release's execution any more. Asked alone: the others would believe it too."""
+    """As if AWS no longer knew the release's execution. Runs alone, because it would affect the others."""
     gone = {"readAt": LONG_AGO, "execution": here.record["execution"] + "-gone"}
     swept = here.asked("sweep", {}, without=without)
     return {"sweep": [here.changed(f"APPLICATION#{NAME}", f"RELEASE#{here.tag}", gone, swept)]}
 
 
 def _decided(here: Deployed) -> Rights:
-    """A decision that is refused is not recorded, and one that is recorded is not lost: pressed again, it goes on."""
+    """A refused decision is not recorded, and a recorded one is not lost: pressing again continues."""
     page, button = here.role("approval_page"), here.button()
 
     def has_decided(who: str) -> bool:
@@ -389,7 +389,7 @@ def _while_it_bakes(here: Deployed) -> dict[str, list[Try]]:
 
 
 def _taken_back(here: Deployed) -> Rights:
-    """Somebody stops it, and the rollback may not assume the application's role: it tries until it may."""
+    """Somebody stops it while the rollback may not assume the application's role; it retries until it may."""
     states, execution = here.pipeline.client("stepfunctions"), here.record["execution"]
     machine = here.pipeline.stack.outputs["RollbackStateMachineArn"]
 
@@ -412,13 +412,13 @@ def _taken_back(here: Deployed) -> Rights:
 def _when_it_has_ended(here: Deployed) -> dict[str, list[Try]]:
     fact = next(fact for fact in here.pipeline.facts(here.tag) if fact["name"] == "Release Aborted")
     channels = ("bus", "topic", "slack", "mail")
-    # Then every notice before it has been told as well, and none is left for the tests that follow.
+    # Every earlier notice has been delivered by then, and none is left for later tests.
     for channel in channels:
         wait_for(lambda: here.pipeline.item(f"NOTICE#{channel}#{fact['sk']}"), f"the ending on {channel}")  # noqa: B023
     stream = {"dynamodb": {"SequenceNumber": "1", "NewImage": here.item(fact["pk"], fact["sk"])}}
     ending = {"fact": {"application": NAME, "tag": here.tag, "seq": fact["seq"]}}
 
-    # About all applications. It is none of the stream's, so nobody is told of it.
+    # It concerns all applications and does not come from the stream, so nobody is notified.
     where = {"pk": f"APPLICATION#{EVERY_APPLICATION}", "sk": "FACT##0000#Frozen#shown"}
     frozen = {
         "name": "Frozen",
@@ -448,7 +448,7 @@ def _when_it_has_ended(here: Deployed) -> dict[str, list[Try]]:
             *(here.notified(channel, fact) for channel in channels),
             Try(fails=put_off, without=["sqs:ChangeMessageVisibility"]),
             here.changed(*where.values(), frozen, here.notified("mail", where | frozen, without=each_reader)),
-            # There is no such channel, so it would be set aside.
+            # The channel does not exist, so it would be set aside.
             here.notified("nowhere", fact, without=["sqs:SendMessage #2"]),
         ],
     }

@@ -1,10 +1,8 @@
 """A third of the fault matrix on the deployed stack: the real machines, functions, roles, stream, rules and supervisor.
 
-Each cell is an application of its own, so that cells run beside each other. While they run, the states of both deployed
-machines call twins of their functions, which let one application's call meet a fault (planted.py); all else stays as it was
-deployed.
-
-A few cells, with each kind of fault among them, run here; `make matrix` runs the third.
+Each cell has its own application, so that cells run concurrently. Meanwhile the states of both deployed machines call
+copies of their functions, in which one application's call can meet a fault (planted.py). Everything else stays as
+deployed. A few cells, with each kind of fault, run here; `make matrix` runs the third.
 """
 
 from __future__ import annotations
@@ -81,12 +79,12 @@ class Application:
     executions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """How each execution of it ended, by ARN."""
     swept: list[str] = field(default_factory=list)
-    """What a sweep found to do when everything was over."""
+    """The sweep's actions after everything was over."""
 
     # ---- what happens ----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """From its installation to the time at which nothing of it moves any more."""
+        """From its installation until nothing of it moves any more."""
         state, _ = self.cell
         self._install()
         self._configure(reminders=state == "release.RemindApprovers")
@@ -206,14 +204,14 @@ class Application:
         )
 
     def _is_over(self) -> bool:
-        """Its executions have ended, and so has the release, if it was ever read and nobody has to sweep."""
+        """Its executions have ended, and so has the release, if it was read and needs no sweep."""
         if not self._executions_are_over():
             return False
         record = self.record
         return record is None or record["status"] != Status.RUNNING or self._was_stopped_before_its_claim()
 
     def _was_stopped_before_its_claim(self) -> bool:
-        """The supervisor may have been told before the function, which went on, had claimed the tag."""
+        """The supervisor may have received the event before the function had claimed the tag."""
         return self.cell == ("release.ReadRelease", STOPPED)
 
     def sweep(self) -> None:
@@ -230,7 +228,7 @@ class Application:
         self.swept = [line for line in did if line.startswith(f"{self.name} ")]
         assert set(self.executions) == before
 
-    # ---- what there is to see --------------------------------------------------------------------------------------
+    # ---- observing -------------------------------------------------------------------------------------------------
 
     @property
     def ledger(self) -> Ledger:
@@ -269,7 +267,7 @@ class Application:
         )
 
     def left(self) -> set[str]:
-        """What the flow has left to the supervisor, and errors of executions that are no ending's."""
+        """The supervisor's actions, and errors of executions that belong to no ending."""
         errors = {found.get("error", "") for found in self.executions.values()} - ENDINGS - {""}
         return errors | {f"supervised: {fact['name']}" for fact in self.facts if fact["who"] == "supervisor"}
 
@@ -291,7 +289,7 @@ _inputs: dict[str, str] = {}
 
 @pytest.fixture(scope="module")
 def planted(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The states that the cells need call twins of their functions; the folder is where it is said who meets what."""
+    """The states that the cells need call copies of their functions. The folder says who meets which fault."""
     folder = tmp_path_factory.mktemp("planted")
     states, before = stack.client("stepfunctions"), {}
     for machine in ("release", "rollback"):
@@ -320,7 +318,7 @@ def all_states(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def every_task(definition: dict[str, Any]) -> list[dict[str, Any]]:
-    """What calls a function and has a time-out of its own; the rollback as a whole and the approval keep theirs."""
+    """Tasks that call a function and have a timeout; the rollback as a whole and the approval keep theirs."""
     return [
         each
         for name, each in all_states(definition).items()
@@ -329,7 +327,7 @@ def every_task(definition: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def twin(stack: Stack, arn: str, state: str, folder: Path) -> str:
-    """The function as it was built and is deployed, with its role and settings, behind what may meet a fault."""
+    """The deployed function with its role and settings, behind the planted fault."""
     functions = stack.client("lambda")
     known = functions.get_function_configuration(FunctionName=arn)
     packed = io.BytesIO()
@@ -365,7 +363,7 @@ def cells(stack: Stack, planted: Path) -> dict[Cell, Application | Exception]:
     def run(application: Application) -> Application | Exception:
         try:
             application.run()
-        except Exception as error:  # noqa: BLE001 (told by this cell's own test)
+        except Exception as error:  # noqa: BLE001 (reported by this cell's own test)
             return error
         return application
 

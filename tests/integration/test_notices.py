@@ -1,4 +1,4 @@
-"""Every notice arrives, in order and once, whatever was down meanwhile; and no release waits for any of it."""
+"""Every notice arrives once and in order after an outage, and no release waits for a notice."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def heard(pipeline: Pipeline) -> Iterator[str]:
 
 
 def test_notices_are_delivered_once_and_in_order_after_an_outage(pipeline: Pipeline) -> None:
-    """Fault 50. And all of a release's messages stand in one thread, and no token in any log or fact."""
+    """Fault 50. All messages about a release are in one thread, and no log or fact contains a token."""
     ours = f"tagship/{pipeline.stack.stage}/storefront"
     with github() as there, slack() as here, heard(pipeline) as queue:
         there.down, here.answers["chat.postMessage"] = True, (503, "down")
@@ -100,7 +100,8 @@ def test_notices_are_delivered_once_and_in_order_after_an_outage(pipeline: Pipel
 
 
 def test_a_freeze_of_all_applications_reaches_all_recipients(pipeline: Pipeline) -> None:
-    """By the function's right to read the stage's configurations. From tomorrow on: no release of today is stopped by it."""
+    """Uses the function's permission to read the stage's configurations. Starts tomorrow, so that it stops no release
+    today."""
     starts = utc_now() + timedelta(days=1)
     ends = starts + timedelta(hours=1)
     wanted = Freeze(id="1", application="*", reason="inventory", author="ops", starts=starts, ends=ends)
@@ -126,6 +127,6 @@ def _heard(pipeline: Pipeline, queue: str, tag: str, published: list[str], expec
 
 
 def _mailed(pipeline: Pipeline, tag: str) -> list[str]:
-    """What the team was mailed about a release, oldest first."""
+    """The mails to the team about a release, oldest first."""
     about = f"storefront {tag} in {pipeline.stack.stage}"
     return [mail.text for mail in pipeline.stack.mails(to="team@example.com", about=about)] or [""]

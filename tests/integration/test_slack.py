@@ -1,4 +1,4 @@
-"""Slack on the deployed stack: a server of this test stands where hooks.slack.com is, and the secret names it."""
+"""Slack on the deployed stack: a server of this test replaces hooks.slack.com, and the secret names it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ class Website:
     stack: Stack
     domain: str
     address: str
-    """Of the site's own name, for health checks: the engine's distributions have none that every machine resolves."""
+    """The site's address for health checks, because the engine's distributions have no name that resolves everywhere.
+    """
     folder: Path
 
     def tagship(self, *arguments: str | Path) -> None:
@@ -114,7 +115,7 @@ class Website:
         )
 
     def record(self, tag: str) -> dict[str, Any]:
-        """The release as the ledger has it; nothing where it was not read yet."""
+        """The release's record; empty if it has not been read yet."""
         key = {"pk": {"S": f"APPLICATION#{NAME}"}, "sk": {"S": f"RELEASE#{tag}"}}
         answer = self.stack.client("dynamodb").get_item(
             TableName=self.stack.outputs["LedgerTableName"], Key=key, ConsistentRead=True

@@ -1,4 +1,4 @@
-"""The ways beside the straight one, on the deployed stack: an alarm takes a release back, it is retried, and stopped."""
+"""Rollback by an alarm, retry and abort on the deployed stack."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tagship(pipeline: Pipeline, *arguments: str) -> subprocess.CompletedProcess[
 
 
 def fire(pipeline: Pipeline, alarm: str) -> None:
-    """What CloudWatch tells a topic: the engine's own message lacks the ARN, and nobody may put CloudWatch's events."""
+    """An alarm's message to a topic: the engine's own lacks the ARN, and nobody can send CloudWatch's events."""
     _, _, _, region, account, *_ = pipeline.stack.outputs["ReleaseStateMachineArn"].split(":")
     message = {
         "AlarmName": alarm,
@@ -35,7 +35,7 @@ def fire(pipeline: Pipeline, alarm: str) -> None:
         "StateChangeTime": datetime.now(UTC).isoformat(),
     }
     topic = pipeline.stack.outputs["AlarmTopicArn"]
-    for _ in range(2):  # it may come twice
+    for _ in range(2):  # it may arrive twice
         pipeline.client("sns").publish(TopicArn=topic, Message=json.dumps(message))
 
 

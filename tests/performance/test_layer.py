@@ -9,7 +9,7 @@ from tools.stack import BUILD, build
 
 LAYERS = ("Layer", "SignInLayer")
 SHARED_MEGABYTES = 26
-"""What every function unpacks at a cold start, boto3 aside: AWS's runtime has it."""
+"""What every function unpacks at a cold start, without boto3, which AWS's runtime includes."""
 UNCHECKED = (0b01).to_bytes(4, "little")
 """PEP 552: found by its hash, and not compared with the source."""
 

@@ -1,4 +1,4 @@
-"""What the functions find around them: the embedded engine with the ledger, a release and its target."""
+"""The functions' environment: the embedded engine with the ledger, a release and its target."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUCKET, EVIDENCE, TABLE, BUS = "releases", "evidence", "ledger", "facts"
 APPLICATION, TAG = "storefront", "v1.0.0"
 KEY = f"releases/{APPLICATION}/{TAG}/release.json"
 FORGOTTEN = "v0.9.0"
-"""A release whose execution nobody knows any more."""
+"""A release whose execution no longer exists."""
 ALARM = "storefront-5xx"
 APPROVER = "ana@example.com"
 TEAM = "team@example.com"
@@ -44,11 +44,11 @@ _TRUST = json.dumps(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """What stands around the functions, and how to look at it."""
+    """The environment, and ways to observe it."""
 
     engine: Engine
     values: dict[str, str]
-    """What the template gives the functions, with this engine's names in it."""
+    """The template's variables for the functions, with this engine's names."""
     machine: str
     """An execution that runs, as the release's own."""
 
@@ -62,7 +62,7 @@ class Around:
         )
 
     def forget(self) -> None:
-        """A release was read an hour ago; its execution is gone, and no event of it came."""
+        """A release was read an hour ago; its execution is gone, and its event was lost."""
         found = read_release(
             github_hosts=("api.github.com",),
             s3=self.engine.client("s3"),
@@ -100,7 +100,7 @@ class Around:
         return {}
 
     def took(self, record: dict[str, Any]) -> None:
-        """What Lambda does with a message that did not fail."""
+        """What Lambda does with a message that succeeded."""
         self.engine.client("sqs").delete_message(
             QueueUrl=self.values["TAGSHIP_NOTICES_QUEUE"], ReceiptHandle=record["receiptHandle"]
         )
@@ -127,9 +127,10 @@ class Around:
 
 
 def variables_of(name: str, values: dict[str, str]) -> dict[str, str]:
-    """What the template gives a function, and what AWS gives every function.
+    """The environment variables of a function, from the template and from AWS.
 
-    Raises KeyError for a variable that depends on the stack and is not among `values`: CloudFormation's form is no value.
+    Raises KeyError for a variable that depends on the stack and is not in `values`, because CloudFormation's form is
+    not a value.
     """
     given = functions()[name]["Environment"]["Variables"]
     return {
@@ -241,7 +242,7 @@ def _target(engine: Engine) -> None:
 
 
 def _queue(engine: Engine, name: str) -> str:
-    """A queue as the template describes it, but for where its messages go after days."""
+    """A queue as in the template, without its dead-letter queue."""
     described = resources("AWS::SQS::Queue")[name]
     url: str = engine.client("sqs").create_queue(
         QueueName=f"{name}.fifo",

@@ -1,4 +1,4 @@
-"""The functions' emulators, and what stands around them, once for all tests of this folder."""
+"""The functions' emulators and their environment, once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.stack import Engine, build
 
 @pytest.fixture(scope="session")
 def around(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Around]:
-    """An engine of its own, so that no other test's stack is in it. Permissions are the deployed stack's tests."""
+    """Its own engine, so that it contains no other test's stack. The deployed stack's tests cover permissions."""
     engine = Engine.start(tmp_path_factory.mktemp("around"), options={"AUTH": "false"})
     yield furnished(engine)
     engine.stop()

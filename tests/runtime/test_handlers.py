@@ -45,7 +45,7 @@ from tests.template.sources import answer, reads
 from tools.emulator import Answer, Emulated, emulated, what_the_runtime_brings
 from tools.stack import ACCOUNT, REGION
 
-# the emulators and what stands around them belong to one worker
+# the emulators and their environment belong to one worker
 pytestmark = pytest.mark.xdist_group("runtime")
 
 NOBODY = {"application": "nobody", "tag": "v9.9.9", "attempt": 1, "gates": [], "checks": []}
@@ -67,7 +67,7 @@ class Wrong:
 
 
 def alarm_at(moment: str) -> dict[str, Any]:
-    """What CloudWatch tells EventBridge when the application's alarm goes off."""
+    """CloudWatch's event to EventBridge when the application's alarm fires."""
     return {
         "source": "aws.cloudwatch",
         "detail-type": "CloudWatch Alarm State Change",
@@ -114,7 +114,7 @@ WRONG = {
     ),
     "AwaitStableFunction": Wrong(about_nobody(percent=10), "ApplicationUnknown"),
     "CheckHealthFunction": Wrong(about_nobody(subject="candidate"), "ApplicationUnknown"),
-    # Whatever else goes wrong has its own name too, and no state retries it.
+    # Every other error has its own name too, and no state retries it.
     "JudgeHealthFunction": Wrong(
         about_nobody(results=[], subject="candidate", deployment={"deadline": "soon"}), "ValueError"
     ),
@@ -130,9 +130,9 @@ WRONG = {
         },
         "ApplicationUnknown",
     ),
-    # Lambda asks it again, and then keeps the event: an alarm must not be lost.
+    # Lambda retries it and then keeps the event, because an alarm must not be lost.
     "WatchFunction": Wrong(alarm_at("soon"), "EventNotUnderstood"),
-    # What else is beside the flow answers instead of raising: nobody would retry it.
+    # Other functions outside the flow return errors instead of raising, because nobody would retry them.
     "ApprovalPageFunction": Wrong(
         {
             "rawPath": "/approvals/" + "a" * 32,
@@ -252,7 +252,8 @@ class Release:
 
 @pytest.fixture(scope="module")
 def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Around) -> Release:
-    """A whole release, every step of it in AWS's runtime: deployed, completed, rolled back; and what is beside it."""
+    """A whole release with every step in AWS's runtime: deployed, completed, rolled back; and the functions outside the
+    flow."""
     context = {
         "$$.Execution.Id": around.machine,
         "$$.Execution.StartTime": datetime.now(UTC).isoformat(),
@@ -338,7 +339,7 @@ def proposed(emulators: dict[str, Emulated], around: Around) -> Answer:
 
 
 def opened(link: str) -> dict[str, Any]:
-    """A Function URL's event for somebody who opens a link."""
+    """A Function URL's event for opening a link."""
     path, query = link.split("/approvals/", 1)[1].split("?", 1)
     return {
         "rawPath": f"/approvals/{path}",

@@ -1,4 +1,4 @@
-"""What other services show of a release does not lead to its request for approval."""
+"""Data about a release in other services does not lead to its approval request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults 15 and 19: links that were altered, made up, or are not for this, and who fetches a good one."""
+"""Faults 15 and 19: links that are altered, made up or for something else, and scanners that fetch a valid one."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def other_purposes() -> Iterator[str]:
 
 
 def made_up() -> Iterator[str]:
-    """Of the right form, by chance."""
+    """In the right format, by chance."""
     chance = random.Random(19)
     for _ in range(3000):
         yield spelled(raw(GOOD)[:16] + chance.randbytes(32))
@@ -218,7 +218,7 @@ def test_a_refusal_is_recorded_with_reason_and_source_but_without_the_link():
 
 
 def test_an_unknown_approval_costs_the_same_number_of_calls_as_a_known_one():
-    """A guesser can't tell them apart by the clock either."""
+    """Response times do not help a guesser to tell them apart either."""
     here = site()
     calls = []
     for path in ("", "/approvals/no-such-approval-of-this-stage"):

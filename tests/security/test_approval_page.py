@@ -187,7 +187,7 @@ PLAIN = {element for element, _ in elements_of(Browser(site()).open().body)} | {
 
 
 def poisoned(evil):
-    """A record with the same text in every field that somebody else writes."""
+    """A record with the same text in every field that other people write."""
     return sample(
         **dict.fromkeys(
             (

@@ -1,4 +1,4 @@
-"""What a compromised function can do, as the template grants it: who may mint, wake, start, move and decide."""
+"""What a compromised function can do with its permissions: who can create, wake, start, move and decide."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ def test_a_permission_without_a_description_stops_the_table() -> None:
         blast_radius.functions(changed)
 
 
-# ---- what the functions that hear strangers may write ---------------------------------------------------------------
+# ---- what public functions can write -------------------------------------------------------------------------------
 
 
 def may_write(name: str) -> frozenset[str]:
-    """The attributes of the ledger's items that a function may write."""
+    """The attributes of ledger items that a function can write."""
     (policy,) = template()["Resources"][f"{name}Function"]["Properties"]["Policies"]
     (found,) = [
         attributes_in(statement)
@@ -95,7 +95,7 @@ def may_write(name: str) -> frozenset[str]:
 
 
 SHARED = {"application", "tag", "attempt", "stage", "execution", "digest", "status"}
-"""What decisions and facts have in common with a release, a lock and what production runs, by name."""
+"""Attribute names that decisions and facts share with a release, a lock and the current release."""
 OF_A_RELEASE = {
     name
     for record in (ReleaseRecord, CurrentRecord, LockRecord, FreezeRecord)
@@ -142,7 +142,7 @@ def watched(ledger: Ledger) -> tuple[Ledger, Watched]:
 
 
 def test_the_page_writes_only_attributes_that_its_permission_names(ledger, clock):
-    """Or production refuses decisions, which no engine here would show."""
+    """Otherwise production refuses decisions, which no engine here would show."""
     opened = asked(ledger, required=1)
     approvals.waits_on(ledger, opened["id"], "token")
     here, table = watched(ledger)

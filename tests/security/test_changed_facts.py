@@ -67,7 +67,7 @@ def test_every_change_of_a_fact_is_detected(record: Any, seen: bool) -> None:
 
 
 def test_an_item_that_is_turned_into_a_fact_is_detected_too() -> None:
-    """So that nobody hides a decision from the channels by writing it in two steps."""
+    """So that nobody can hide a decision from the channels by writing it in two steps."""
     assert is_broadcast(elsewhere(changed("MODIFY")))
 
 

@@ -1,4 +1,4 @@
-"""Whoever may write an application's parameter gains nothing: in a guarded stage only what was approved counts."""
+"""Access to an application's parameter gains nothing: in a guarded stage only the approved configuration counts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stored() -> Any:
 
 
 def put_into_force(world: World) -> None:
-    """As if the stack's owner had approved what stands in Parameter Store."""
+    """As if the stack's owner had approved the configuration in Parameter Store."""
     document = stored()
     _, record = releases.claim(
         world.ledger,
@@ -97,7 +97,7 @@ def test_an_application_without_an_approved_configuration_is_not_released(world:
 
 
 def test_an_earlier_approved_configuration_no_longer_counts(world: World) -> None:
-    """An older approved document is a change too: it is proposed again."""
+    """An older approved document is a change too and must be proposed again."""
     world.configure(strategy={"type": "all-at-once"})
     item = configurations.in_force(world.ledger, "storefront")
     world.put({**item, "document": stored(), "digest": digest_of(stored()), "tag": "configuration-2"})  # type: ignore[dict-item]
@@ -106,7 +106,7 @@ def test_an_earlier_approved_configuration_no_longer_counts(world: World) -> Non
 
 
 def test_an_item_without_a_matching_fact_lets_no_release_through(world: World) -> None:
-    """Somebody who may write the ledger, and no more, says that another configuration is in force."""
+    """An attacker who can only write the ledger claims that another configuration is in force."""
     world.configure(**MALLORY)
     item = configurations.in_force(world.ledger, "storefront")
     world.put({**item, "document": stored(), "digest": digest_of(stored())})  # type: ignore[dict-item]

@@ -19,7 +19,7 @@ _MEGABYTES = 60
 
 
 def merges(levels: int, width: int = 9) -> str:
-    """Each level merges the one before it several times: a few hundred bytes that stand for billions of values."""
+    """Each level merges the one before several times: a few hundred bytes for billions of values."""
     lines = ["a0: &a0 {x: 1}"]
     for level in range(1, levels):
         many = ", ".join([f"*a{level - 1}"] * width)

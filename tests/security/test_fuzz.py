@@ -1,8 +1,8 @@
-"""Every door of Tagship against input that nobody sends in good faith: an answer or a named refusal, never a crash.
+"""Every entry point of Tagship against malicious input: it answers or refuses by name, and never crashes.
 
-Each door gets arbitrary input, and good input with something in it replaced, removed or doubled. A run of all tests tries 60
-at each door; `TAGSHIP_FUZZ=20000 pytest -n 0 tests/security/test_fuzz.py` tries 1,000 (20,000 and more in all) for about ten
-minutes.
+Each entry point gets arbitrary input, and valid input with something replaced, removed or doubled. A normal run tries
+60 inputs at each; `TAGSHIP_FUZZ=20000 pytest -n 0 tests/security/test_fuzz.py` tries 1,000 (20,000 and more in all) and
+takes about ten minutes.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def can_be_stored(document: Any) -> None:
 
 
 def or_refused[Found](do: Callable[[], Found], *refusals: type[Exception]) -> Found | None:
-    """What it gives; None where it refuses with words of its own."""
+    """Its result; None if it refuses with a reason."""
     try:
         return do()
     except refusals as error:
@@ -173,7 +173,7 @@ def or_refused[Found](do: Callable[[], Found], *refusals: type[Exception]) -> Fo
 # ---- the page -------------------------------------------------------------------------------------------------------
 
 ANSWERS = {200, 303, 400, 403, 404, 405, 409, 410, 413, 415, 429}
-"""What the page may answer: never a 5xx."""
+"""The page's allowed statuses: never a 5xx."""
 headers = st.dictionaries(
     st.sampled_from(
         ["host", "origin", "sec-fetch-site", "content-type", "cookie", "content-length", "accept"]
@@ -283,7 +283,7 @@ class CannedProvider:
 
 
 def signing(canned: CannedProvider) -> tuple[Site, Person]:
-    """A page that asks people to sign in at such a provider, and somebody on their way."""
+    """A page that requires a sign-in at such a provider, and a person who is signing in."""
     here = site()
     here.base_url = ADDRESS
     here.login = Login(
@@ -392,7 +392,7 @@ def page_of(here: Any) -> Page:
 
 
 def pressed(here: Site, body: bytes, given_headers: dict[str, str], *, secret: object = SECRET) -> int:
-    """The status of the answer to a press. What would be answered to Slack stays here: nothing leaves this machine."""
+    """The response's status for a press. The response to Slack stays here; nothing leaves this machine."""
     text = secret if isinstance(secret, str) else encoded(secret).decode("utf-8", "surrogatepass")
     secrets = SimpleNamespace(get_secret_value=lambda *, SecretId: {"SecretString": text})
     request = PageRequest("POST", "/slack/actions", "", given_headers, body, "192.0.2.7")
@@ -564,7 +564,7 @@ def test_every_response_of_a_custom_function_is_a_verdict_that_can_be_stored(doc
 
 
 def zipped() -> bytes:
-    """A package that Lambda would take."""
+    """A package that Lambda would accept."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("app.py", "def handler(event, context):\n    return {}\n" * 20)

@@ -1,4 +1,4 @@
-"""A group's change is as powerful as an approver's: what was not approved does not count, and nobody joins later."""
+"""A group's change is as powerful as an approver's: unapproved changes do not count, and nobody joins later."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def approve_group(ledger: Ledger, *members: str, number: int = 1, required: int 
 
 
 def write_group(ledger: Ledger, *members: str, tag: str = "configuration-1", digest: str = "") -> None:
-    """What somebody writes who may write the ledger, but asked nobody."""
+    """An attacker who can write the ledger writes it without asking anybody."""
     document = {"group": "platform", "members": list(members)}
     item = {"pk": "APPLICATION#group.platform", "sk": "CONFIGURATION", "application": "group.platform"}
     put(
@@ -77,7 +77,7 @@ def asked(ledger: Ledger, rules: list[dict[str, Any]] = RULES) -> str:
 
 
 def decide(ledger: Ledger, approval: str, *approvers: str) -> str:
-    """How it stands after these have approved by their links."""
+    """The standing after these people have approved with their links."""
     status = ""
     for who in approvers:
         proof = proof_of(ledger, approval, who)
@@ -255,7 +255,7 @@ def test_with_that_approval_the_release_is_approved(ledger):
 
 
 def test_a_group_overwritten_by_the_page_is_reported_as_missing(ledger):
-    """The page's function may write an item, but no document: releases end with a sentence, and nobody is asked."""
+    """The page's function can write an item but not the document: releases end with a reason, and nobody is asked."""
     approve_group(ledger, ANA, BO)
     put(
         ledger,

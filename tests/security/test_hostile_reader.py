@@ -1,4 +1,4 @@
-"""What a hostile reader of the code tried, and what held or holds now."""
+"""Attacks by a hostile reader of the code, and the defences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.tables import NOW
     "name", ["../acme", "./acme", "acme/..", "acme/.", "../..", "acme/../x", "acme/x/..", "acme", "acme/x\n"]
 )
 def test_a_repository_name_cannot_change_the_address_it_appears_in(name: str) -> None:
-    """The name goes into GitHub's address, and the application's token goes with it."""
+    """The name becomes part of GitHub's address, to which the application's token is sent."""
     with pytest.raises(DocumentInvalid, match="owner/name"):
         read_manifest(json.dumps({**MANIFEST, "repository": name}).encode())
 

@@ -44,7 +44,7 @@ def test_other_mailboxes_are_other_people(address):
     "address", ["a.na@gmail.com", "A.N.A+2@Gmail.com", "ana@googlemail.com", "an.a@googlemail.com."]
 )
 def test_gmail_ignores_dots(address):
-    """Google says so, of these two domains alone: nobody can have the address with other dots."""
+    """Google documents this for these two domains only: nobody else can have the address with other dots."""
     assert person(address) == "ana@gmail.com"
 
 

@@ -25,7 +25,7 @@ NOTARY = Notary(kms=KMS, link_keys=known_keys(KEY, OLD_KEY), decision_key=DECISI
 
 
 def forge(world: World, approver: str) -> dict[str, Any]:
-    """What the page's role may write: a decision in its place in the chain, and a request that says APPROVED."""
+    """What the page's role can write: a decision in its place in the chain, and a request that says APPROVED."""
     (item,) = world._approvals()
     found = approvals.get(world.ledger, item["id"])
     assert found is not None

@@ -1,4 +1,4 @@
-"""What RecheckRelease believes: the decisions in the chain of facts, and not the word APPROVED in the request's own item."""
+"""RecheckRelease trusts the decisions in the chain of facts, not the word APPROVED in the request's item."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def asked(ledger: Ledger, **policy: Any) -> str:
 
 
 def decide(ledger: Ledger, approval: str, approver: str, decision: str = "approve", **more: Any) -> None:
-    """By the link that this approver was sent."""
+    """With the link that this approver was sent."""
     more = {"proof": proof_of(ledger, approval, approver)} | more
     approvals.decide(ledger, approval, approver=approver, decision=decision, reason="", judge=outcome, **more)
 
@@ -74,7 +74,7 @@ def proof_of(ledger: Ledger, approval: str, approver: str) -> dict[str, Any]:
 
 
 def write_approved(ledger: Ledger, approval: str, **more: Any) -> None:
-    """What the role of the page may write: any attribute of the request's item."""
+    """What the page's role can write: any attribute of the request's item."""
     by = [
         {"approver": who, "decision": "approve", "reason": "", "at": "2026-11-23T10:00:00.000Z"}
         for who in (ANA, BO)
@@ -198,7 +198,7 @@ def test_an_altered_policy_is_not_trusted(ledger, change):
 
 
 def test_a_chain_rewritten_after_the_request_cannot_change_the_policy(ledger):
-    """The page may write each of these items. What it can't write is the configuration that the release pinned."""
+    """The page can write each of these items. It can't write the configuration that the release pinned."""
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     request, given = stored(ledger, "Approval Requested#"), stored(ledger, f"Approval Given#{ANA}")
@@ -243,7 +243,7 @@ def test_a_decision_without_a_place_in_the_chain_is_not_trusted(ledger, seq):
     [{"kind": "other"}, {"sk": "NOBODY#SEES"}, {"sk": "FACT#v1.5.0#0001#Approval Given#bo@example.com"}],
 )
 def test_a_decision_that_was_never_a_fact_is_not_trusted(ledger, odd):
-    """The stream hands on what is a fact, under a fact's key: in its place in the chain another item would count unseen."""
+    """The stream passes on facts under a fact's key. Another item at that place in the chain would count unnoticed."""
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     decide(ledger, approval, BO)
@@ -297,7 +297,7 @@ def test_a_plan_for_other_bytes_is_not_approved(ledger):
         prove(ledger)
 
 
-# ---- identities that nobody vouches for ------------------------------------------------------------------------------
+# ---- unproven identities -------------------------------------------------------------------------------------------
 
 
 def test_the_ledger_refuses_an_approval_in_production_that_is_only_claimed(ledger):
@@ -310,7 +310,7 @@ def test_the_ledger_refuses_an_approval_in_production_that_is_only_claimed(ledge
 
 
 def test_a_claimed_rejection_still_ends_the_release(ledger):
-    """Whoever is wrongly believed to say no has stopped a release; nothing was deployed."""
+    """A person who is wrongly believed to reject has stopped a release; nothing was deployed."""
     approval = asked(ledger)
     decide(ledger, approval, ANA, "reject", identity=CLAIMED)
     request = approvals.get(ledger, approval)

@@ -26,7 +26,7 @@ from tests.unit.approval.builders import (
 )
 
 FILLINGS = ["", "test", "1", "123", "000", "scanner@example.com", "2026", "approve", "x" * 3]
-"""What a program puts into a field that it knows nothing of."""
+"""What a program fills into an unknown field."""
 
 
 def presses(page, filling):
@@ -160,7 +160,7 @@ def test_another_pages_number_is_invalid():
 
 
 def test_a_recorded_decision_is_delivered_again_without_a_number():
-    """The page that says so has a button and nothing to type: the decision stands already."""
+    """The page that says so has a button and no number to type, because the decision is already recorded."""
     here = site(required=2, decisions=[approved(BO, 1)])
     ana = Browser(here)
     ana.open()

@@ -1,4 +1,4 @@
-"""Who writes one application's configuration can't have another team's secret read, or sent anywhere."""
+"""An author of one application's configuration can't have another team's secret read or sent anywhere."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_a_stage_wide_freeze_uses_each_applications_own_secret(ssm, ledger):
 
 
 def test_every_secret_is_read_under_its_applications_prefix():
-    """By the sources: no client of Secrets Manager is used but inside of ApplicationSecrets."""
+    """By the sources: Secrets Manager is used only inside ApplicationSecrets."""
     found = [
         (path.name, line.strip())
         for folder in ("layers/tagship/tagship", "functions")
@@ -235,7 +235,7 @@ def test_iam_allows_a_function_its_own_stages_secrets_and_only_slacks_where_it_n
     }
 
 
-# ---- where it is sent --------------------------------------------------------------------------------------------
+# ---- where secrets are sent ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_every_documented_token_format_is_accepted(text):
 
 
 def test_a_freeze_of_all_applications_is_posted_once_in_a_shared_channel(ledger):
-    """Each application has a secret of its own now; the channel behind them may still be one."""
+    """Each application has its own secret now; the channel behind them may still be the same."""
     with slack() as here:
         names = [f"tagship/production/{name}/slack" for name in ("storefront", "checkout")]
         manager = Secrets({name: here.url() for name in names})

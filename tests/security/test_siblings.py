@@ -19,7 +19,7 @@ from tests.unit.intake.test_configuration import in_force, read
 
 
 def test_permission_to_write_digests_does_not_put_a_configuration_in_force():
-    """The page may write the attribute `digest` of any item, and somebody else the parameter: both together."""
+    """The page can write the attribute `digest` of any item, and somebody else the parameter: both together."""
     evil = application(approval={"approvers": ["eve@example.com"], "required": 1})
     forged = in_force() | {"digest": digest_of(evil)}
     found = guarded(read(evil), forged, stage="production", application="storefront")

@@ -1,4 +1,4 @@
-"""The sign-in before the page, against whoever wants in without: forged tokens, others' sessions, other ways back."""
+"""Attacks on the sign-in before the page: forged tokens, other people's sessions, other redirects."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_an_invalid_token_is_refused(provider, token):
     refused(here, Person(here).sign_in())
 
 
-# ---- the way back --------------------------------------------------------------------------------------------------
+# ---- the callback --------------------------------------------------------------------------------------------------
 
 
 def test_a_callback_in_another_browser_is_refused(provider):
@@ -229,7 +229,7 @@ def test_a_callback_in_another_browser_is_refused(provider):
     attacker, victim = Person(here), Person(here)
     where = attacker.at_provider(attacker.look())
     refused(here, victim.back(where), "malformed")
-    victim.look()  # has begun a journey of its own
+    victim.look()  # has started its own sign-in
     refused(here, victim.back(where))
 
 
@@ -344,7 +344,7 @@ def test_a_provider_that_announces_its_issuer_parameter_must_send_it(provider):
     ],
 )
 def test_an_altered_cookie_leads_nowhere_else(provider, value):
-    """Open redirect, header injection: the way back is made of an id and a token, and of nothing else."""
+    """Open redirect and header injection: the redirect consists only of an id and a token."""
     here = signing_site(provider)
     ana = Person(here)
     where = ana.at_provider(ana.look())
@@ -387,7 +387,7 @@ def test_every_altered_session_is_invalid(provider):
 
 
 def test_the_ledgers_copy_of_a_session_cannot_open_one(provider):
-    """Who reads the ledger can't take over a browser's session."""
+    """A reader of the ledger can't take over a browser's session."""
     here = signing_site(provider)
     ana = Person(here)
     ana.open()
@@ -432,7 +432,7 @@ def test_a_cross_site_request_does_not_learn_about_the_sign_in(provider):
     refused(here, page, "sent by another site")
 
 
-# ---- what the provider learns, and who it may be ---------------------------------------------------------------------
+# ---- what the provider learns, and which providers are accepted ----------------------------------------------------
 
 
 def test_the_links_token_is_sent_to_nobody(provider):

@@ -1,4 +1,4 @@
-"""A button in Slack decides for whom Slack vouches and the request has asked, and for nobody else."""
+"""A button in Slack decides only for a person that Slack authenticates and that the request has asked."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FakeLog:
 
 @dataclass
 class Workspace:
-    """A Slack, a page, and people who press buttons."""
+    """A Slack workspace, a page, and people who press buttons."""
 
     here: Site
     slack: Slack
@@ -66,19 +66,19 @@ class Workspace:
     stage: str = "development"
     hosts: tuple[str, ...] = ("127.0.0.1",)
     reader: Any = None
-    """What stands in front of Secrets Manager, where something does."""
+    """A replacement for Secrets Manager's client, if any."""
     refuse: Any = None
-    """What writes refusals down, where it is not this workspace's own list."""
+    """Records refusals, if not in this workspace's own list."""
 
     @property
     def token(self) -> str:
-        """What RequestApproval puts behind the buttons."""
+        """The button's token, as RequestApproval makes it."""
         return link(self.here.record, BUTTONS)
 
     def payload(
         self, decision: str = "approve", reason: str | None = None, user: str = "U0ANA"
     ) -> dict[str, Any]:
-        """What Slack sends of a press, as its reference of block_actions has it."""
+        """Slack's request for a press, as in its reference of block_actions."""
         return {
             "type": "block_actions",
             "team": {"id": TEAM, "domain": "example"},
@@ -147,7 +147,7 @@ class Workspace:
         )
 
     def replies(self, user: str = "U0ANA") -> list[str]:
-        """What somebody was answered, for their eyes alone."""
+        """The responses that only this person saw."""
         messages = self.slack.to(user)
         assert all(message["response_type"] == "ephemeral" for message in messages)
         assert all(message["replace_original"] is False for message in messages)
@@ -251,7 +251,7 @@ def test_an_approval_keeps_its_proof(work):
     ],
 )
 def test_a_button_of_another_request_decides_nothing(work, token, reason):
-    """Signed by Slack all the same: whoever can post with the team's app can show any button."""
+    """Validly signed by Slack: anybody who can post with the team's app can show any button."""
     payload = work.payload()
     payload["actions"][0]["value"] = f"{work.here.record['id']}.{token(work.here.record)}"
     assert work.send(payload).status == 200
@@ -306,7 +306,7 @@ def test_an_undelivered_decision_is_recorded_and_reported(work):
     assert (work.here.store.writes, work.here.deliver.heard) == (1, [work.here.record["id"]])
 
 
-# ---- who is refused --------------------------------------------------------------------------------------------------
+# ---- refused people ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Presses that nobody signed cost little, and what they cost has an end."""
+"""Unsigned presses cost little, and their cost is bounded."""
 
 from __future__ import annotations
 

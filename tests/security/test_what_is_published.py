@@ -1,4 +1,4 @@
-"""Whatever AWS says of a Lambda function is in the digest that people approve, or stands here with the reason why not."""
+"""Every field that AWS reports about a Lambda function is in the approved digest, or listed here with the reason."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ NOT_CONFIGURED = {
     "Version": "a number",
 }
 STATES = {"VpcId", "OptimizationStatus", "Error", "CodeSize", "SigningJobArn", "SigningProfileVersionArn"}
-"""Inside of a field: what AWS reports and nobody configures."""
+"""Inside a field: values that AWS reports and nobody configures."""
 DEFAULTS = {"PassThrough", "None", "Text", "x86_64"}
 WITH_ITS_ARN = {"Layers", "FileSystemConfigs"}
 MODEL: Any = botocore.session.get_session().get_service_model("lambda")
 
 
 def examples(shape: Any, depth: int = 0) -> list[Any]:
-    """One value for each part of a field that somebody could configure."""
+    """One value for each part of a field that can be configured."""
     if shape.type_name == "structure":
         parts = {name: member for name, member in shape.members.items() if name not in STATES}
         return [{name: value} for name, member in parts.items() for value in examples(member, depth + 1)]

@@ -1,8 +1,8 @@
-"""Follows the data of a state machine along every way: what is there, for certain, whenever a state begins.
+"""Follows the data of a state machine along every path: which fields certainly exist when a state begins.
 
-Each state is entered with a shape: the members that were written on *every* way that leads to it. States are gone through
-until no shape loses a member any more. Whatever a state reads that is not in its shape may be missing when it runs, and then
-the execution dies of States.Runtime, which no Catch sees.
+Each state is entered with a shape: the fields that were written on *every* path to it. States are visited until no
+shape loses a field. A field outside the shape may be missing at run time, and then the execution fails with
+States.Runtime, which no Catch handles.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import Any
 from tests.template.definitions import Body, Machine, dynamic, machine, rule_variables, snake
 from tests.template.sources import Shape, answer, answer_of, both
 
-# What an execution begins with, as everybody who starts one promises.
+# An execution's input, as promised by everything that starts one.
 INPUTS: dict[str, Shape] = {
     "release": dict.fromkeys(("bucket", "key", "versionId")),
     "rollback": dict.fromkeys(("application", "tag", "trigger", "why")),
 }
 
 ERROR: Shape = {"Error": None, "Cause": None}
-"""What a Catch writes."""
+"""The fields that a Catch writes."""
 RAISED: Shape = {"errorMessage": None, "errorType": None}
-"""What Lambda puts, as JSON, into the cause of an exception that a function raised."""
+"""The JSON that Lambda puts into the cause of a function's exception."""
 
 _ARGUMENT = re.compile(r"\$\$?[\w.]*")
 
 
 class Missing(Exception):
-    """A path is read that may not be there."""
+    """A path that may be missing is read."""
 
 
 @dataclass(slots=True)
@@ -39,13 +39,13 @@ class Flow:
     """One machine, followed."""
 
     results: Callable[[str, Body], Shape]
-    """What a task's call answers, before its ResultSelector."""
+    """A task's result before its ResultSelector."""
     entered: dict[str, Shape] = field(default_factory=dict)
     """With what each state begins; those inside of Maps too."""
     payloads: dict[str, Shape] = field(default_factory=dict)
-    """What each task hands to what it calls."""
+    """The input of each task."""
     missing: set[str] = field(default_factory=set)
-    """What is read and may not be there: `RollBack reads $.rollback.why`."""
+    """Reads of possibly missing fields: `RollBack reads $.rollback.why`."""
 
     def follow(self, machine: Body, start: Shape) -> Shape:
         """The shape with which it succeeds, whichever end it takes."""
@@ -155,7 +155,7 @@ def flow_of(name: str) -> tuple[Flow, Shape]:
 
 
 def has(shape: Shape, path: tuple[str, ...]) -> bool:
-    """Whether there is something; what is known of it no further may have any member."""
+    """Whether the path exists; below an unknown value any field may exist."""
     for index, member in enumerate(path):
         if shape is None:
             return index > 0

@@ -23,7 +23,7 @@ Body = dict[str, Any]
 
 
 class StrictLoader(yaml.SafeLoader):
-    """YAML in which a name stands once; the stock loader lets the last one win without a word."""
+    """A YAML loader that refuses repeated names; the stock loader silently uses the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [self.construct_object(name, deep=True) for name, _ in node.value]
@@ -35,7 +35,7 @@ class StrictLoader(yaml.SafeLoader):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """One state, wherever it stands."""
+    """One state, at any depth."""
 
     machine: str
     name: str
@@ -66,11 +66,11 @@ class Machine:
         yield from _states(self.name, self.definition, "")
 
     def tasks(self) -> Iterator[State]:
-        """Everything that may fail, take its time and be retried."""
+        """Every state that may fail, take time and be retried."""
         return (state for state in self.states() if state.body["Type"] == "Task")
 
     def placeholders(self) -> set[str]:
-        """What is put in when it is deployed."""
+        """Values substituted at deployment."""
         return set(_PLACEHOLDER.findall(json.dumps(self.definition)))
 
 
@@ -86,13 +86,13 @@ def path_of(machine: str) -> Path:
 
 @functools.cache
 def load(machine: str) -> Body:
-    """A definition as it is written: its placeholders are still text. Nobody changes it."""
+    """A definition as it is written, with its placeholders as text. Nobody changes it."""
     definition: Body = yaml.load(path_of(machine).read_text(), StrictLoader)
     return definition
 
 
 def placeholders(machine: str) -> set[str]:
-    """What is put in when it is deployed."""
+    """Values substituted at deployment."""
     return set(_PLACEHOLDER.findall(path_of(machine).read_text()))
 
 
@@ -113,7 +113,7 @@ def all_states() -> list[State]:
 
 
 def tasks() -> list[State]:
-    """Everything that may fail, take its time and be asked again."""
+    """Every state that may fail, take time and be retried."""
     return [state for state in all_states() if state.body["Type"] == "Task"]
 
 
@@ -176,7 +176,7 @@ def rules(choices: list[Body]) -> Iterator[Body]:
 
 
 def rule_variables(choices: list[Body]) -> Iterator[str]:
-    """What the rules of a Choice look at."""
+    """The paths that a Choice's rules read."""
     for rule in rules(choices):
         yield from (value for name, value in rule.items() if name == "Variable" or name.endswith("Path"))
 

@@ -1,6 +1,7 @@
-"""What must be true of every definition, as checks that take one: each yields what is wrong, and nothing where all is well.
+"""Rules for every state machine definition. Each check yields the problems of a definition.
 
-test_definitions.py runs them on both definitions; test_planted_faults.py plants faults into both and wants each one found.
+test_definitions.py runs them on both definitions; test_planted_faults.py plants faults and expects each one to be
+found.
 """
 
 from __future__ import annotations
@@ -48,14 +49,14 @@ AWS_ERRORS = frozenset(
         "StepFunctions.ThrottlingException",
     }
 )
-# What an execution may end with that is not one of the ledger's endings, and why.
+# Errors of an execution that are not one of the ledger's endings, and why.
 ENDS_BESIDE_THE_LEDGER = {
     "TagAlreadyUsed": "the tag is another release's, whose own ending stands",
     "RetryRefused": "no attempt began; how the release ended before stands",
     "EndingNotRecorded": "the ledger can't be written now; the supervisor writes the ending",
 }
 
-# What all engines have: AWS, Step Functions Local, LocalStack, the embedded engine and moto. Anything else is a decision.
+# The features of all engines: AWS, Step Functions Local, LocalStack, the embedded engine and moto.
 FIELDS = {
     "Task": "Type Comment Resource Parameters ResultSelector ResultPath OutputPath TimeoutSeconds TimeoutSecondsPath "
     "Retry Catch Next End",
@@ -155,13 +156,13 @@ def a_state_either_ends_or_leads_on(machine: Machine) -> Iterator[str]:
 
 
 def a_state_name_stands_once(machine: Machine) -> Iterator[str]:
-    """Mocks and metrics find a state by its name, wherever it stands."""
+    """Mocks and metrics find a state by its name at any depth."""
     names = [state.name for state in machine.states()]
     yield from {f"{name} stands twice" for name in names if names.count(name) > 1}
 
 
 def every_choice_has_rules_and_a_default(machine: Machine) -> Iterator[str]:
-    """So that no answer is without a way."""
+    """So that every answer leads somewhere."""
     for state in machine.states():
         if state.body["Type"] == "Choice" and not (state.body.get("Choices") and "Default" in state.body):
             yield f"{state} lacks its rules or its default"
@@ -222,7 +223,7 @@ def every_task_has_a_failure_path_for_whatever_happens(machine: Machine) -> Iter
 
 
 def an_error_stands_in_one_catch(machine: Machine) -> Iterator[str]:
-    """The first one wins, so a second one would never be taken."""
+    """The first one wins, so a second one would never be used."""
     for task in machine.tasks():
         names = [name for catch in task.body.get("Catch", []) for name in catch["ErrorEquals"]]
         if len(names) != len(set(names)):
@@ -238,7 +239,7 @@ def what_went_wrong_is_kept_with_what_was_there(machine: Machine) -> Iterator[st
 
 
 def every_task_is_retried_when_aws_or_the_ledger_is_busy(machine: Machine) -> Iterator[str]:
-    """What passes by itself ends no release."""
+    """A transient error ends no release."""
     for task in machine.tasks():
         retries = [retry for retry in task.body.get("Retry", []) if retry.get("MaxAttempts") != 0]
         names = {name for retry in retries for name in retry["ErrorEquals"]}
@@ -248,7 +249,7 @@ def every_task_is_retried_when_aws_or_the_ledger_is_busy(machine: Machine) -> It
 
 
 def an_error_stands_in_one_retry(machine: Machine) -> Iterator[str]:
-    """The first one wins; what stands after States.ALL is never read."""
+    """The first match wins; anything after States.ALL is never read."""
     for task in machine.tasks():
         retries = task.body.get("Retry", [])
         names = [name for retry in retries for name in retry["ErrorEquals"]]
@@ -274,7 +275,7 @@ def every_retry_says_how_often_and_how_long_it_waits(machine: Machine) -> Iterat
 
 
 def a_timeout_is_retried_only_where_nothing_matters_more(machine: Machine) -> Iterator[str]:
-    """The one try had the time that it may take."""
+    """The single attempt used up its time."""
     for task in machine.tasks():
         names = {name for retry in task.body.get("Retry", []) for name in retry["ErrorEquals"]}
         if (
@@ -285,7 +286,7 @@ def a_timeout_is_retried_only_where_nothing_matters_more(machine: Machine) -> It
 
 
 def every_error_is_ours_or_awss(machine: Machine) -> Iterator[str]:
-    """Step Functions matches the exact name, and nothing complains of one that nobody raises."""
+    """Step Functions matches the exact name and does not report a name that nothing raises."""
     ours = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
     known = ours - {"TagshipError", "RetryableError", "FinalError"} | AWS_ERRORS
     for state in machine.states():
@@ -356,12 +357,12 @@ def a_path_is_read_and_not_handed_over_as_text(machine: Machine) -> Iterator[str
 
 
 def whatever_a_state_reads_was_written_on_every_way_to_it(machine: Machine) -> Iterator[str]:
-    """What may be missing ends the execution with States.Runtime, which no Catch sees."""
+    """A missing field ends the execution with States.Runtime, which no Catch handles."""
     yield from sorted(followed(machine)[0].missing)
 
 
 def a_function_finds_in_its_event_whatever_it_takes_from_it(machine: Machine) -> Iterator[str]:
-    """By what its handler reads."""
+    """From the fields that its handler reads."""
     payloads = followed(machine)[0].payloads
     for task in machine.tasks():
         if function_of(task):
@@ -401,7 +402,7 @@ def a_function_gets_a_payload_of_its_own_and_the_execution_that_asks(machine: Ma
 
 
 def a_state_its_folder_and_its_function_have_one_name(machine: Machine) -> Iterator[str]:
-    """All but the state that starts the rollback, which is a state machine of its own."""
+    """All except the state that starts the rollback, which is a separate state machine."""
     for task in machine.tasks():
         function = function_of(task)
         if function is None:
@@ -461,7 +462,7 @@ def gives_an_ending(state: State) -> bool:
 
 
 def failures(machine: Machine) -> Iterator[tuple[str, Mapping[str, Body], str]]:
-    """Every way on which something has gone wrong, where it begins, and among which states."""
+    """Every path after a failure, with where it begins and its states."""
     for place, level in machine.levels():
         for name, body in level["States"].items():
             for catch in body.get("Catch", []):
@@ -488,7 +489,7 @@ def _not_plain(path: str) -> Iterator[str]:
 
 
 def _literal_paths(value: Any, name: str = "") -> Iterator[str]:
-    """Texts that look like paths and stand where nothing reads them."""
+    """Texts that look like paths in places where nothing reads them."""
     if isinstance(value, dict):
         for key, inside in value.items():
             if key != "ItemProcessor":
@@ -505,6 +506,6 @@ def _is_read(name: str) -> bool:
 
 
 def _no_paths(value: Any) -> Iterator[str]:
-    """What stands under a name that ends in `.$` and is neither a path nor an intrinsic function."""
+    """Fields whose name ends with `.$` and whose value is neither a path nor an intrinsic function."""
     text = json.dumps(value)
     yield from re.findall(r'"\w+\.\$": "((?!\$|States\.)[^"]*)"', text)

@@ -1,4 +1,4 @@
-"""What the code says without being run: who imports whom, what a handler reads of its event, and what it answers."""
+"""Static analysis of the code: imports, the fields that a handler reads from its event, and the fields it returns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LAYER = ROOT / "layers" / "tagship"
 FUNCTIONS = ROOT / "functions"
 
 Shape = dict[str, "Shape"] | None
-"""What is known of a value: an object with these members, or (None) a value without any that are known."""
+"""The known fields of a value; None if nothing is known."""
 
 HANDED_ON = dict.fromkeys(("broadcast", "preserve"), "tagship.notices.stream.each")
 """Handlers whose answer is that of a function of the layer."""
@@ -53,7 +53,7 @@ def module(name: str) -> Module:
 
 @functools.cache
 def everything_behind(name: str, *, by_name: bool = True) -> frozenset[str]:
-    """A module and all of ours that it imports, directly or not; `by_name`: also what it imports only when asked for it."""
+    """A module and all our modules that it imports, directly or not. `by_name`: including lazy imports."""
     known = {it.name for it in modules()}
     found: set[str] = set()
     waiting = [name]
@@ -72,7 +72,7 @@ def handler_of(function: str) -> ast.FunctionDef:
 
 
 def reads(function: str) -> set[tuple[str, ...]]:
-    """What a handler takes from its event, by path: `event["release"]["tag"]` is ("release", "tag")."""
+    """The event fields that a handler reads, by path: `event["release"]["tag"]` is ("release", "tag")."""
     return _taken(handler_of(function))
 
 
@@ -95,7 +95,7 @@ def _taken(body: ast.FunctionDef) -> set[tuple[str, ...]]:
 
 @functools.cache
 def _reads_of_a_release() -> frozenset[tuple[str, ...]]:
-    """What `runtime.release(event)` takes from the event."""
+    """The event fields that `runtime.release(event)` reads."""
     (method,) = (
         node
         for node in ast.walk(module("tagship.runtime").tree)
@@ -105,7 +105,7 @@ def _reads_of_a_release() -> frozenset[tuple[str, ...]]:
 
 
 def may_read(function: str) -> set[str]:
-    """What a handler takes from its event if it is there."""
+    """The optional event fields that a handler reads."""
     return {
         node.args[0].value
         for node in ast.walk(handler_of(function))
@@ -117,20 +117,20 @@ def may_read(function: str) -> set[str]:
 
 
 def answer(function: str) -> Shape:
-    """What a handler surely answers."""
+    """The fields that a handler always returns."""
     if function in HANDED_ON:
         return answer_of(HANDED_ON[function])
     return _returned(handler_of(function), module(f"functions.{function}"))
 
 
 def answer_of(dotted: str) -> Shape:
-    """What a function of the layer surely answers: `tagship.approval.request.delivery.answer_of`."""
+    """The fields that a function of the layer always returns: `tagship.approval.request.delivery.answer_of`."""
     where, name = dotted.rsplit(".", 1)
     return _returned(_function(module(where).tree, name), module(where))
 
 
 def both(one: Shape, other: Shape) -> Shape:
-    """What is known whichever of the two it is."""
+    """The fields known in both cases."""
     if one is None or other is None:
         return None
     return {name: both(one[name], other[name]) for name in one.keys() & other.keys()}
@@ -151,7 +151,7 @@ def _imported(importing: Module) -> frozenset[str]:
 
 
 def _imported_by_name(importing: Module) -> frozenset[str]:
-    """What it imports when it is first asked for: `import_module("tagship.targets.lambda_function")`."""
+    """Lazy imports: `import_module("tagship.targets.lambda_function")`."""
     return frozenset(
         node.args[0].value
         for node in ast.walk(importing.tree)
@@ -204,7 +204,7 @@ def _returned(function: ast.FunctionDef, where: Module) -> Shape:
 
 
 def _own(function: ast.FunctionDef) -> Iterator[ast.AST]:
-    """What stands in a function, but for the functions inside it: their answers are not its own."""
+    """A function's body without the functions inside it, whose return values are not its own."""
     waiting: list[ast.AST] = list(function.body)
     while waiting:
         node = waiting.pop()

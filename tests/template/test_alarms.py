@@ -57,7 +57,7 @@ def goes_off(alarm: Body, sums: dict[str, Value]) -> bool:
 
 
 def window(alarm: str, bad: float, good: float) -> dict[str, Value]:
-    """So many bad ones and so many good ones, as metrics.py would have told them."""
+    """A number of bad and good events, as metrics.py would have emitted them."""
     if alarm == "RollbacksAlarm":  # all that ended, and how often one was triggered
         return {"RollbackTriggered": bad, "DeploymentFailed": 0, "DeploymentSucceeded": good + bad}
     failed, passed = {
@@ -238,7 +238,7 @@ def test_a_duration_above_its_budget_fires_an_alarm(name: str, metric: str, budg
 def test_an_old_notice_fires_an_alarm_however_often_it_was_retried(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Fault 72: SQS leaves what was received several times out of its own metric, so every failed try writes one."""
+    """Fault 72: SQS's own metric excludes messages that were received several times, so every failed attempt emits one."""
     late, unread = ALARMS["NoticesLateAlarm"], ALARMS["NoticesUnreadAlarm"]
     assert (late["Namespace"], unread["Namespace"]) == ("Tagship", "AWS/SQS")
     assert unread["MetricName"] == "ApproximateAgeOfOldestMessage"
@@ -306,7 +306,7 @@ def test_every_runbook_belongs_to_an_alarm_or_an_ending() -> None:
 
 
 def test_alarms_can_publish_to_the_encrypted_topic() -> None:
-    """CloudWatch can't under AWS's own key for SNS, whose policy nobody can change."""
+    """CloudWatch can't publish under AWS's own key for SNS, whose policy nobody can change."""
     assert resources("AWS::SNS::Topic")["NotificationTopic"]["KmsMasterKeyId"] == {"Ref": "TopicKey"}
     statements = resources("AWS::KMS::Key")["TopicKey"]["KeyPolicy"]["Statement"]
     (statement,) = [it for it in statements if it["Principal"] == {"Service": "cloudwatch.amazonaws.com"}]

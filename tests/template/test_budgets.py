@@ -1,8 +1,9 @@
-"""Time-outs, tries and pauses add up to the budgets, whatever the parameters are: the worst that can happen still fits.
+"""Timeouts, attempts and pauses add up to the budgets for all parameters: the worst case still fits.
 
-What AWS waits: a try lasts at most its `TimeoutSeconds`. After a failed one that is retried, AWS pauses `IntervalSeconds`,
-each time `BackoffRate` times as long, never longer than `MaxDelaySeconds`. Each Retry counts its own tries, so the worst is
-that all of them are used up. A Map without `MaxConcurrency` runs its items at once: it lasts as long as its longest.
+An attempt lasts at most its `TimeoutSeconds`. After a failed attempt that is retried, AWS pauses `IntervalSeconds`,
+each time `BackoffRate` times as long, never longer than `MaxDelaySeconds`. Each Retry counts its own attempts, so in
+the worst case all of them are used up. A Map without `MaxConcurrency` runs its items concurrently, so it lasts as long
+as its longest item.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ LOOK = ["CheckHealth", "JudgeHealth"]
 MACHINE_OF = {"release": "ReleaseStateMachine", "rollback": "RollbackStateMachine"}
 BUDGETS = ("ValidationTimeoutSeconds", "HealthTimeoutSeconds", "RollbackTimeoutSeconds")
 TRANSITION_SECONDS = 1
-"""What Step Functions itself takes between two states, with room to spare."""
+"""The time that Step Functions itself takes between two states, with a margin."""
 
 
 def allowed(parameter: str) -> list[int]:
@@ -49,7 +50,7 @@ def allowed(parameter: str) -> list[int]:
 
 
 def combinations() -> list[Body]:
-    """Every combination of budgets that somebody could deploy."""
+    """Every combination of budgets that can be deployed."""
     values = itertools.product(*map(allowed, BUDGETS))
     return [defaults() | dict(zip(BUDGETS, each, strict=True)) for each in values]
 
@@ -61,11 +62,11 @@ def written(parameters: Body) -> str:
 every_combination = pytest.mark.parametrize("parameters", combinations(), ids=written)
 
 
-# ---- what a state may take -----------------------------------------------------------------------------------------
+# ---- how long a state may take -------------------------------------------------------------------------------------
 
 
 def time_out(task: State, parameters: Body) -> int:
-    """How long one try may last."""
+    """The longest duration of one attempt."""
     value: Any = task.body["TimeoutSeconds"]
     if isinstance(value, int):
         return value
@@ -74,7 +75,7 @@ def time_out(task: State, parameters: Body) -> int:
 
 
 def pauses(retry: Body) -> list[float]:
-    """What AWS waits before each further try."""
+    """AWS's pause before each further attempt."""
     return [
         min(
             retry["IntervalSeconds"] * retry["BackoffRate"] ** count, retry.get("MaxDelaySeconds", 31_622_400)
@@ -85,13 +86,13 @@ def pauses(retry: Body) -> list[float]:
 
 REFUSED_AT_ONCE = ["Lambda.TooManyRequestsException"]
 REFUSED_SECONDS = 0.3
-"""A call that Lambda throttles runs nothing: it takes the time of the call."""
+"""A call that Lambda throttles runs nothing and takes only the time of the call."""
 ANOTHERS_TIME = ["RollbackUnderway"]
-"""Waiting for another rollback of the same release takes the time of that one, which has a budget of its own."""
+"""Waiting for another rollback of the same release takes that rollback's budget."""
 
 
 def longest(task: State, parameters: Body) -> float:
-    """All tries as long as they may last, and all pauses between them."""
+    """All attempts at their longest, and all pauses between them."""
     own = [retry for retry in task.body["Retry"] if retry["ErrorEquals"] != ANOTHERS_TIME]
     waits = [pause for retry in own if retry["MaxAttempts"] for pause in pauses(retry)]
     refused = sum(retry["MaxAttempts"] for retry in own if retry["ErrorEquals"] == REFUSED_AT_ONCE)
@@ -158,7 +159,7 @@ def test_all_health_checks_and_the_judgement_fit_into_healths_budget(parameters:
 def test_a_rollback_in_which_everything_fails_except_the_last_attempt_fits_its_budget(
     parameters: Body,
 ) -> None:
-    """Then the ending is written by its own state; the execution's time-out, which nobody catches, is never reached."""
+    """The ending is then written by its own state. The execution's timeout, which nothing catches, is never reached."""
     after = together("rollback", ["AwaitStable", *LOOK, "EndRelease"], parameters)
     assert after <= AFTER_SETTLING_SECONDS, (
         "what settles at the last moment is still checked, and its ending written"
@@ -278,7 +279,7 @@ def test_the_shortest_deployment_budget_has_room_for_one_step() -> None:
 
 @every_combination
 def test_one_step_ends_in_bounded_time_whatever_fails(parameters: Body) -> None:
-    """Beside its bake: at most this long, and then the release is on its way back."""
+    """Besides its bake, at most this long; then the release is rolled back."""
     step = together("release", ["ShiftTraffic", "AwaitStable", "CheckHealth", "JudgeHealth"], parameters)
     assert step <= 280 + parameters["HealthTimeoutSeconds"]
 
@@ -335,7 +336,8 @@ def test_no_application_may_set_a_longer_approval_than_the_stacks_limit() -> Non
 
 
 def test_the_lock_outlives_a_step_until_the_rollback_holds_it() -> None:
-    """ShiftTraffic makes the lease as long as a bake, one more of the same, a look at the end of each, and the rollback."""
+    """ShiftTraffic's lease covers the bake, its extension of the same length, a health check after each, and the
+    rollback."""
     for parameters in combinations():
         lease = longest_step(300, every=30, health_seconds=parameters["HealthTimeoutSeconds"])
         lease += parameters["RollbackTimeoutSeconds"] + SPARE_SECONDS
@@ -347,7 +349,7 @@ def test_the_lock_outlives_a_step_until_the_rollback_holds_it() -> None:
 # ---- the history of an execution -----------------------------------------------------------------------------------
 
 HISTORY_EVENTS = 25_000
-"""What AWS lets an execution have; with one more it fails, and no Catch sees it."""
+"""AWS's limit for an execution; one event more fails it, and no Catch handles that."""
 
 
 def test_a_health_check_counts_the_history_events_of_its_states() -> None:
@@ -359,7 +361,7 @@ def test_a_health_check_counts_the_history_events_of_its_states() -> None:
 
 @pytest.mark.parametrize("retried", [False, True])
 def test_health_checks_leave_room_in_the_history_for_any_configuration(retried: bool) -> None:
-    """A failed try is three events more, and its pauses make the look 3 s longer."""
+    """A failed attempt is three events more, and its pauses make the check 3 s longer."""
     health = Health(checks=(LambdaCheck(type="lambda"),) * 20, every=1)
     seconds = max(allowed("DeploymentTimeoutSeconds"))
     each = look_every(health, deployment_seconds=seconds) + (3 if retried else 0)

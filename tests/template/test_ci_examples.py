@@ -31,7 +31,7 @@ RELEASE = ROOT / ".github" / "workflows" / "release.yaml"
 
 @dataclass(frozen=True)
 class Written:
-    """What `tagship init` writes for GitHub."""
+    """The workflow that `tagship init` writes for GitHub."""
 
     name: str = "init"
 
@@ -90,7 +90,7 @@ def test_the_same_action_has_the_same_commit_everywhere() -> None:
 
 @every_example
 def test_no_expression_value_is_interpolated_into_a_script(path: Any) -> None:
-    """A tag's or a branch's name may be a command."""
+    """The name of a tag or branch may be a command."""
     assert [step["run"] for step in steps(path) if "${{" in step.get("run", "")] == []
 
 
@@ -160,7 +160,7 @@ def test_a_release_starts_from_a_tag_and_only_the_sign_in_step_gets_a_token() ->
 
 
 def test_the_action_publishes_its_inputs(tmp_path: Any) -> None:
-    """Its last script, with the command line in the place of which something tells what it was called with."""
+    """Runs its last script with a fake command line that reports its arguments."""
     (script,) = [step["run"] for step in steps(ACTION) if step.get("name") == "Publish"]
     program = tmp_path / "pipx" / "venvs" / "tagship" / "bin" / "python"
     program.parent.mkdir(parents=True)

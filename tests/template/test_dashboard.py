@@ -16,9 +16,9 @@ from tests.template.test_alarms import ALARMS, FACTS, fact
 
 
 def _widgets() -> Any:
-    """Of the dashboard's body, with each reference replaced by its name."""
+    """The dashboard's body, with each reference replaced by its name."""
     text = resources("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Fn::Sub"]
-    # A number's parameter stands without quotes.
+    # A number parameter has no quotes.
     return json.loads(
         re.sub(r"\$\{(?!!)([\w:.]+)\}", r"\1", re.sub(r"(?<=: )\$\{\w+\}(?=[,} ])", "1", text))
     )["widgets"]
@@ -30,7 +30,7 @@ SECONDS = {"ValidationDuration", "DeploymentDuration", "HealthDuration", "Rollba
 
 
 def emitted_metrics() -> set[str]:
-    """Every metric that a fact can tell."""
+    """Every metric that a fact can emit."""
     facts = [*FACTS, fact("Approval Requested"), fact("Approval Expired")]
     facts += [
         fact(name, askedAt="2026-11-23T09:00:00Z") for name in ("Approval Granted", "Approval Rejected")
@@ -51,7 +51,7 @@ def test_the_dashboard_shows_all_emitted_metrics_and_no_others() -> None:
         for metric in widget["properties"].get("metrics", [])
         if metric[0] == "Tagship"
     }
-    assert asked <= emitted_metrics() | {"NoticeWaits"}  # which is no fact's
+    assert asked <= emitted_metrics() | {"NoticeWaits"}  # which comes from no fact
     assert emitted_metrics() - asked == {"ApprovalRequested", "RollbackFailed", "RollbackSucceeded"}
 
 

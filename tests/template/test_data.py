@@ -1,4 +1,4 @@
-"""What a state reads has been written, on every way that leads to it; what a function reads, its state hands to it."""
+"""Every field that a state reads was written on every path to it; every field that a function reads is passed to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.template.definitions import (
 )
 from tests.template.sources import may_read, reads
 
-# What a state hands over that its function does not take itself: the log's line names the release by it.
+# Fields that a state passes only for the log, which names the release.
 FOR_THE_LOG = {"execution", "release"}
 
 calling_a_function = [task for task in tasks() if function_of(task)]

@@ -47,7 +47,7 @@ def inner(machine: str, map_state: str, name: str) -> Body:
 
 
 def filled(body: Body) -> dict[str, Any]:
-    """What a Pass state answers, with some text wherever a path would be read."""
+    """A Pass state's result, with placeholder text for every path."""
     return {name.removesuffix(".$"): value for name, value in body["Parameters"].items()}
 
 
@@ -106,7 +106,7 @@ def test_an_unexpected_answer_takes_the_cautious_path(machine: str, choice: str,
 
 
 def test_traffic_moves_further_only_after_a_healthy_verdict() -> None:
-    """What is clearly wrong goes back at once; a bake that is not over goes on; and then only healthy passes."""
+    """A clear failure is rolled back at once; an unfinished bake continues; otherwise only healthy passes."""
     unhealthy, error, baking, not_healthy, *moving_on = load("release")["States"]["WhatNext"]["Choices"]
     for clear, verdict in ((unhealthy, "unhealthy"), (error, "error")):
         assert clear == {"Variable": "$.health.verdict", "StringEquals": verdict, "Next": "HealthFailed"}

@@ -1,4 +1,4 @@
-"""What the documents say that can be looked up: links lead somewhere, names exist, examples hold, pictures are current."""
+"""The verifiable parts of the documents: links work, names exist, examples are valid, pictures are current."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relati
 
 
 def anchors(page: Path) -> set[str]:
-    """What GitHub makes of a page's headings."""
+    """GitHub's anchors for a page's headings."""
     headings = re.findall(r"^#{1,6} +(.+?) *$", _CODE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def links(page: Path) -> Iterator[tuple[str, str, str]]:
-    """Whether it is a picture, its words, and where it leads."""
+    """Whether it is a picture, its text, and its target."""
     for picture, words, target in _LINK.findall(_CODE.sub("", page.read_text())):
         if not target.startswith(("http://", "https://")):
             yield picture, words, target
@@ -419,7 +419,7 @@ def test_every_shown_application_is_valid(page: Path) -> None:
 
 
 def test_every_shown_extension_is_valid() -> None:
-    """Each example is what its room wants, so that who copies it starts with something that works."""
+    """Each example is a valid starting point for a copy."""
     blocks = re.findall(
         r"^```python\n(.*?)^```", (ROOT / "docs" / "extending.md").read_text(), re.MULTILINE | re.DOTALL
     )

@@ -1,4 +1,4 @@
-"""The names of errors are the state machines' contract: each stands once, and is retried where it is raised, or is final."""
+"""Error names are the state machines' contract: each is unique, and is retried where it is raised, or final."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ calling = [task for task in tasks() if function_of(task)]
 
 @functools.cache
 def raised_in(where: Module) -> set[str]:
-    """The errors that a module raises, or tells its adapter to raise for a refusal by AWS."""
+    """The errors that a module raises, or tells its adapter to raise for an AWS refusal."""
     return {
         node.id
         for node in ast.walk(where.tree)
@@ -57,7 +57,7 @@ def test_every_error_has_a_docstring_sentence(name: str) -> None:
 
 
 def every_error() -> dict[str, str]:
-    """Every error of ours in all of the code, by the module that it stands in."""
+    """Every error of ours in all of the code, by module."""
     return {
         f"{each.name}.{node.name}": node.name
         for each in modules()

@@ -15,7 +15,7 @@ CATALOGUE = ROOT / "layers" / "tagship" / "tagship" / "model" / "facts.py"
 READ_FACTS = {"story", "notices"}
 """Rooms that render facts and write none of their own."""
 WRITERS = {"Fact", "fact", "_fact", "_fact_of", "fact_of"}
-"""What makes a fact of a kind and its data."""
+"""The functions that create facts."""
 FINDS = "ledger"
 """`ledger.fact(…)` looks a fact up."""
 
@@ -44,7 +44,7 @@ def writes(call: ast.Call) -> bool:
 
 
 def written_in(path: Path) -> set[FactKind]:
-    """The kinds that a module hands to what makes facts, itself or by a table of its own that it reads there."""
+    """The fact kinds that a module passes to those functions, directly or through a table."""
     tree = ast.parse(path.read_text())
     tables = {
         target.id: kinds_in(node.value)

@@ -1,4 +1,4 @@
-"""Imports run one way: functions and the command line → the rooms → the ground that all stand on."""
+"""Imports go one way: functions and the command line, then the packages, then the shared base."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ ROOMS_THAT_ALL_MAY_ENTER = {"story"}
 """Facts and endings in words: used by notices, page and command line."""
 
 DESCRIBED_IN_ROOMS = {"targets", "health"}
-"""Each kind's part of an application's configuration stands in its own file there, and never knows the whole."""
+"""Each kind's part of an application's configuration is in its own file there, and never imports the whole."""
 READS_THE_WHOLE = {"tagship.model.application", "tagship.model.documents"}
 
-# Who may do what nobody else does, and the reason.
+# Modules with exclusive permissions, and the reason.
 MAKES_CLIENTS = {"tagship.aws.clients"}
 OPENS_CONNECTIONS = {"tagship.aws.web"}
 """So that each of them has a deadline, a bound and no redirect."""
 HANDS_OVER_THE_ENVIRONMENT = {"tagship.runtime"}
 """To the settings, which read a mapping and nothing else."""
 KNOWS_THE_KEYS = {"tagship.notices.bus"}
-"""Beside the ledger: the bus leaves them out of what it tells."""
+"""Used by the ledger and by the bus, which leaves them out of its events."""
 READS_DOCUMENTS = {"tagship.model.documents", "tagship.model.fields"}
 HANDLER_LINES = 60
-"""Of a function's file: what needs more decides something, which a room does."""
+"""The limit of a function's file. More code than that is business logic, which belongs in a package."""
 TOOLS = {"ministack", "moto", "tools", "tagship_cli", "tests", "pytest", "samcli", "yaml", "click"}
 
 
 def place(name: str) -> str:
-    """`tagship.gates.tag` stands in `gates`."""
+    """`tagship.gates.tag` belongs to `gates`."""
     first, *rest = name.split(".")
     return first if first == "functions" or not rest else rest[0]
 
@@ -199,7 +199,7 @@ def test_deployed_code_imports_no_tools_or_tests() -> None:
 
 
 def test_importing_a_module_runs_nothing() -> None:
-    """Only definitions and constants stand at the top of a file."""
+    """A module's top level contains only definitions and constants."""
     running = [
         f"{module.name}: {ast.unparse(node)}"
         for module in modules()
@@ -223,7 +223,7 @@ def test_the_command_line_does_not_need_the_embedded_engine() -> None:
 
 
 def at_top(module: Module) -> set[str]:
-    """What is imported when the module is."""
+    """The modules that are imported when the module is."""
     found: set[str] = set()
     for node in module.tree.body:
         if isinstance(node, ast.Import):

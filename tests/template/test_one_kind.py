@@ -1,6 +1,6 @@
-"""What only a kind of target knows stands in its own files; all others learn it from its record.
+"""Knowledge of one kind of target is only in its own files; all other code uses its record.
 
-A kind's files stand in `targets` and begin with its name: `lambda_alias.py`, `static_site.py`, `static_site_bucket.py`.
+A kind's files are in `targets` and begin with its name: `lambda_alias.py`, `static_site.py`, `static_site_bucket.py`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WORDS = {
     "static-site": r"CloudFront|cloudfront",
     "step-functions": r"alias(es)?|\$LATEST|stateMachineVersionArn|routingConfiguration",
 }
-"""What else a kind's own files alone may speak of, beside the AWS operations that its rights name."""
+"""Further terms for a kind's own files only, besides the AWS operations in its permissions."""
 OTHERS = re.compile(
     r"alias/tagship-|KMS|kms|yaml|YAML|merge key|an alias without an account|By the alias|\*id001"
 )
@@ -47,16 +47,16 @@ USED_BY_TAGSHIP_TOO = re.compile(
     r"|states:(StartExecution|StopExecution|DescribeExecution|ListExecutions)$"
     r"|lambda:(InvokeFunction|GetAccountSettings)$"
 )
-"""What Tagship asks for itself or of a team's own function, whatever the target is."""
+"""Operations that Tagship itself or a team's own function uses for every target."""
 ELSEWHERE = {
     "custom": {"cli/tagship_cli/conformance/live.py", "cli/tagship_cli/actions/trying_out.py"},
 }
-"""Files of a kind's own that are no part of the layer: the command that tries a team's own function."""
+"""A kind's files outside the layer: the command that tests a team's own function."""
 SAME_NAME = {
     "lambda": {"health/lambda_invoke.py"},
     "custom": {"health/custom.py", "gates/custom.py"},
 }
-"""What has the same name and is no kind of target: the health checks `lambda` and `custom`, and the gate `custom`."""
+"""Same names that are not kinds of target: the health checks `lambda` and `custom`, and the gate `custom`."""
 
 
 def prefix(kind: Kind) -> str:
@@ -72,7 +72,7 @@ def is_of(kind: Kind, path: Path) -> bool:
 
 
 def operations(kind: Kind) -> set[str]:
-    """Every AWS operation that its rights name and that is nobody else's, as IAM names it and as boto3 does."""
+    """Every AWS operation that only this kind's permissions name, in IAM's and in boto3's spelling."""
     spec = kind.spec(**kind.example)
     asked = {action for right in kind.rights(spec, objects=["arn:aws:s3:::x/*"]) for action in right.actions}
     alone = {action.split(":")[1] for action in asked if not USED_BY_TAGSHIP_TOO.match(action)}
@@ -80,9 +80,9 @@ def operations(kind: Kind) -> set[str]:
 
 
 def words(kind: Kind, owner: Kind | None) -> re.Pattern[str]:
-    """All that nobody else may say: its noun, its modules, its operations, its own words.
+    """All exclusive terms of a kind: its model, modules, operations and words.
 
-    `owner` is the kind that a file is of: what both kinds say (two have an alias), it says too.
+    `owner` is the kind that a file belongs to. Terms that both kinds use (two have an alias) are allowed there too.
     """
     known = {kind.spec.__name__, *operations(kind)} - (operations(owner) if owner else set())
     imported = rf"targets(\.| import ){prefix(kind)}(_\w+)?"

@@ -16,7 +16,7 @@ from tests.template.graph import Check
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A mistake that somebody may make."""
+    """A mistake that a developer could make."""
 
     name: str
     found_by: Check
@@ -29,7 +29,7 @@ class Fault:
 def in_states(
     fits: Callable[[Body], Any], change: Callable[[Body], Any]
 ) -> Callable[[Machine], Iterator[Machine]]:
-    """A machine for each state where it fits, with that state changed."""
+    """Machines with the fault planted in each state where it fits."""
 
     def plants(sound: Machine) -> Iterator[Machine]:
         for index, state in enumerate(sound.states()):
@@ -90,7 +90,7 @@ def payload(body: Body) -> Body:
 
 
 def read_in_payload(body: Body) -> list[str]:
-    """What a task hands over of the data; the context's own has a fault of its own."""
+    """The data fields that a task passes; those of the context have their own fault."""
     return [
         name for name, value in payload(body).items() if name.endswith(".$") and not value.startswith("$$")
     ]

@@ -1,4 +1,4 @@
-"""What is installed and what runs in CI is pinned, and nobody's machine or registry is written down."""
+"""Everything that is installed or runs in CI is pinned, and no file names a machine or registry."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_tests_run_with_the_layers_package_versions(lock: Path) -> None:
 
 
 def test_no_package_is_in_two_layers() -> None:
-    """Lambda lays them over one another: the last one would win."""
+    """Lambda merges layers, so the last one would win."""
     first, second = (set(pinned(lock)) for lock in LAYERS)
     assert not first & second
 

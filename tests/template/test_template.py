@@ -66,7 +66,7 @@ WITHOUT_A_RESOURCE = {
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
 }
-# What only some may do; nobody else in the whole template has the right.
+# Restricted actions: no other role in the whole template has them.
 ONLY = {
     "kms:GenerateMac": {"RequestApprovalFunction", "RemindApproversFunction"},
     "kms:VerifyMac": {"ApprovalPageFunction", "RecheckReleaseFunction", "StoreConfigurationFunction"},
@@ -219,7 +219,7 @@ def test_a_function_runs_its_own_build(name: str) -> None:
 
 @every_function
 def test_only_functions_that_verify_tokens_have_the_cryptography_layer(name: str) -> None:
-    """It is 16 MB: every other cold start would unpack it for nothing."""
+    """It is 16 MB, which every other cold start would unpack for nothing."""
     behind = everything_behind(f"functions.{snake(name.removesuffix('Function'))}")
     verifies = any(
         (isinstance(node, ast.ImportFrom) and node.module == "jwt")
@@ -279,7 +279,7 @@ def test_failure_queues_keep_messages_as_long_as_sqs_allows_and_encrypted(name: 
     assert queue["SqsManagedSseEnabled"] is True
 
 
-# ---- what a function is told ---------------------------------------------------------------------------------------
+# ---- environment variables -----------------------------------------------------------------------------------------
 
 
 def variable_of() -> dict[str, str]:
@@ -348,7 +348,7 @@ def test_every_permission_has_its_reason_directly_above(statement: Statement) ->
 
 @pytest.mark.parametrize("statement", allowed(), ids=str)
 def test_no_permission_uses_a_wildcard_action(statement: Statement) -> None:
-    """But for the topic key's own policy: it hands the key to the account's policies, which are these here."""
+    """Except the topic key's policy, which delegates to the account's policies, and those are checked here."""
     assert statement.resource == "TopicKey" or not [action for action in statement.actions if "*" in action]
     assert "NotAction" not in statement.body
     assert "NotResource" not in statement.body
@@ -371,7 +371,7 @@ def test_roles_that_sign_links_cannot_verify_them_and_vice_versa() -> None:
 
 
 def role_of(function: str) -> Body:
-    """What CloudFormation calls a function's role, but for the ending that it makes up."""
+    """CloudFormation's name of a function's role, without the random suffix."""
     return {
         "Fn::Sub": f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/${{AWS::StackName}}-{function}Role-*"
     }
@@ -404,7 +404,7 @@ RECHECKING: list[Body] = [
 
 
 def test_no_function_can_create_the_command_lines_proof() -> None:
-    """The page's, above all. Who can, is said by the account's IAM policies."""
+    """Above all the page's role. The account's IAM policies say who can."""
     of_the_key = [it for it in statements() if it.resource == "DecisionKey"]
     (denied,) = [it for it in of_the_key if it.effect == "Deny"]
     every_function = role_of("*")["Fn::Sub"].replace("Role-*", "Function*")
@@ -532,7 +532,7 @@ def test_no_stack_role_can_be_assumed_as_an_applications_role() -> None:
 
 
 ROLES = ("runtime.client_as", "release.client_as", "release.target", "runtime.aws.client_as")
-"""What works in the application's role."""
+"""Functions that act in the application's role."""
 
 
 @every_function
@@ -556,7 +556,7 @@ def test_a_function_has_permissions_only_on_services_that_it_calls(name: str) ->
             asked.add("dynamodb")
     granted = {action.split(":")[0] for statement in statements_of(name) for action in statement.actions}
     if "sns" in asked:
-        asked.add("kms")  # SNS asks for the topic's key in the name of who publishes
+        asked.add("kms")  # SNS uses the topic's key on behalf of the publisher
     assert granted == asked
 
 

@@ -1,7 +1,7 @@
-"""One stalled call, the function that makes it, and the state that waits for it end in that order, whatever goes wrong.
+"""A stalled call, its function, and the state that waits for it end in that order, whatever fails.
 
-A client gives up first (its time-outs, times its tries), then Lambda ends the function, then Step Functions stops waiting.
-Lambda may take 10 s to start an environment: that is outside of the function's time-out and inside of the state's.
+The client gives up first (its timeouts, times its attempts), then Lambda ends the function, then Step Functions stops
+waiting. Lambda may take 10 s to start an environment; that is outside the function's timeout and inside the state's.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def configs_of(function: str) -> set[str]:
 
 
 def uploads(folder: str) -> bool:
-    """Whether a function says to the target's adapter what it may upload; run_gate says it in its gates."""
+    """Whether a function tells the target's adapter what it may upload; run_gate does so in its gates."""
     own = ast.walk(module(f"functions.{folder}").tree)
     return folder == "run_gate" or any(isinstance(it, ast.keyword) and it.arg == "objects" for it in own)
 
@@ -72,7 +72,7 @@ def test_a_call_that_stalls_ends_before_the_function_that_makes_it(name: str) ->
 
 
 def test_a_candidate_is_uploaded_and_checked_within_one_invocation() -> None:
-    """A slow upload, a slow write to the ledger, and a candidate that answers as late as it may."""
+    """A slow upload, a slow ledger write, and a candidate that answers as late as allowed."""
     lives = seconds(functions()["ProveCandidateFunction"]["Timeout"], defaults())
     calls = longest_call(clients.UPLOADING) + longest_call(clients._CONFIG) + CANDIDATE_SECONDS
     assert calls < lives
@@ -90,11 +90,11 @@ def test_a_function_that_starts_cold_and_hangs_ends_before_its_state_times_out(t
 
 @pytest.mark.parametrize("task", [it for it in tasks() if function_of(it)], ids=str)
 def test_every_state_retries_the_same_list_of_transient_errors(task: State) -> None:
-    """Fault 70: names of ours aside: what a state waits for besides stands in front of them."""
+    """Fault 70: besides our own names, other waited-for calls come first."""
     retries = [retry for retry in task.body["Retry"] if retry["MaxAttempts"]]
     transient = ["AwsUnavailable", "LedgerBusy", *LAMBDA_FAULTS]
     lists = [[name for name in retry["ErrorEquals"] if name in transient] for retry in retries]
     everything = any("States.ALL" in retry["ErrorEquals"] for retry in retries)
-    # What is many at a time waits longer for its turn, and so has a list of its own for that.
+    # Concurrent map tasks wait longer for their turn, so they have their own list.
     apart = [name for name in transient if name not in REFUSED_AT_ONCE]
     assert everything or [names for names in lists if names] in ([transient], [REFUSED_AT_ONCE, apart])

@@ -69,7 +69,7 @@ def application(**changes: Any) -> dict[str, Any]:
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    """What `read_release` found, to be claimed."""
+    """The result of `read_release`, to be claimed."""
     return {
         "application": APPLICATION,
         "tag": TAG,
@@ -103,7 +103,7 @@ def configured(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy in which `{"artifacts.0.size": 3}` stands so; GONE leaves a field out."""
+    """A copy with changed fields, such as `{"artifacts.0.size": 3}`; GONE removes a field."""
     copied = copy.deepcopy(dict(document))
     for path, value in changes.items():
         *above, last = [int(part) if part.isdigit() else part for part in path.split(".")]
@@ -120,12 +120,12 @@ def changed(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
 
 
 def revision(name: str) -> dict[str, Any]:
-    """What a target runs, as its adapter describes it."""
+    """A target's revision, as its adapter describes it."""
     return {"id": name, "digest": f"digest of {name}", "data": {"codeSha256": f"code of {name}"}}
 
 
 def subject(version: str = "") -> Subject:
-    """What health checks may ask about a version of the good configuration's target; without one, about what serves."""
+    """What health checks can query about a version of the good configuration's target, or about the current one."""
     target = read_application(application()).target
     return kind_of(target).subject(target, revision(version) if version else None)  # type: ignore[arg-type]
 

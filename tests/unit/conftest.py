@@ -1,4 +1,4 @@
-"""A ledger table in memory for whoever asks for it."""
+"""A ledger table in memory for tests that need one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Executions of both machines as what they are to the ledger: functions that are called in some order, by many at once.
+"""Executions of both machines as the ledger sees them: functions that run in some order, many concurrently.
 
-The functions are the real ones, and the table's conditions are real. Step Functions is a few lines here: which call follows
-which answer. So a test can let them take turns as no real machine would let it: between two calls, between a function's look
-and its write, and long after an execution has ended.
+The functions and the table's conditions are real. Step Functions is a few lines here: which call follows which answer.
+So a test can interleave them in ways that no real machine would: between two calls, between a function's read and its
+write, and long after an execution has ended.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ ROLLBACKS = "arn:aws:states:us-east-1:000000000000:stateMachine:rollback"
 
 @functools.cache
 def function(folder: str) -> Callable[[Event, Runtime], Event]:
-    """What a function does, without its Lambda around it."""
+    """A function's behaviour, without Lambda around it."""
     path = ROOT / "functions" / folder / "app.py"
     spec = importlib.util.spec_from_file_location(f"interleaved_{folder}", path)
     assert spec is not None
@@ -84,7 +84,7 @@ class Execution:
     """Each call that it made, to be made once more: by a retry whose first try was not dead, or long after."""
     tries: int = 0
     busy: bool = False
-    """It waits for the answer of a call: others may go on meanwhile, or stop it."""
+    """Waits for the answer of a call. Others may continue meanwhile, or stop it."""
 
     @property
     def rolls_back(self) -> bool:
@@ -95,7 +95,7 @@ class Execution:
 
 
 class Table:
-    """The ledger's table: somebody else may take a turn right before a write, and the lock never has two holders."""
+    """The ledger's table: another execution may run right before a write, and the lock never has two holders."""
 
     def __init__(self, client: Any, now: Callable[[], datetime]) -> None:
         self._client = client
@@ -124,7 +124,7 @@ class Table:
         return answer
 
     def lock(self) -> dict[str, Any]:
-        """The item, whoever has it."""
+        """The lock's item, whoever holds it."""
         key = {"pk": {"S": f"APPLICATION#{NAME}"}, "sk": {"S": "LOCK"}}
         return unpacked(
             self._client.get_item(TableName="ledger", Key=key, ConsistentRead=True).get("Item", {})
@@ -133,7 +133,7 @@ class Table:
 
 @dataclass
 class Fenced(FakeLambda):
-    """Only who has the lock writes the alias, unless it is lost between the proof of it and the act."""
+    """Only the lock's holder writes the alias, unless it loses the lock between its check and its write."""
 
     table: Any = None
 
@@ -146,7 +146,7 @@ class Fenced(FakeLambda):
         return super()._put(name, version, description, routing)
 
     def invoke(self, **_: Any) -> dict[str, Any]:
-        """Every version is well while it has no traffic; what the looks find later is the test's to say."""
+        """Every version is healthy while it has no traffic; the test decides the later checks."""
         return {"Payload": io.BytesIO(b'{"healthy": true}')}
 
 
@@ -165,7 +165,7 @@ class Local(Runtime):
 
 
 class World:
-    """One application whose version 1 was put there by hand, three tags of it, and whoever works on them."""
+    """One application whose version 1 was deployed by hand, three tags of it, and everybody who works on them."""
 
     def __init__(self, client: Any) -> None:
         self.clock = Clock()
@@ -239,7 +239,7 @@ class World:
             execution.ends("ABORTED")
 
     def decide(self, tag: str, decision: str) -> None:
-        """The one who is asked, if anybody is."""
+        """The person who is asked, if anybody is."""
         try:
             request = releases.get(self.ledger, NAME, tag).get("approval")
             if request:
@@ -257,7 +257,7 @@ class World:
             pass
 
     def _proof(self, approval_id: str) -> dict[str, str | int]:
-        """What vouches for the approval of whatever is asked now."""
+        """The proof of an approval of the current request."""
         request = approvals.get(self.ledger, approval_id)
         assert request is not None
         about = {"approval_id": approval_id, "digest": request["digest"], "stage": request["stage"]}
@@ -306,7 +306,7 @@ class World:
     # ---- the release machine ---------------------------------------------------------------------------------------
 
     def again(self, call: Callable[[], Any]) -> Any:
-        """A call, by whoever it was made."""
+        """A call by any execution."""
         outer, self.table.interrupted = self.table.interrupted, False
         try:
             return call()
@@ -322,7 +322,7 @@ class World:
         return self._ask(execution, functools.partial(function(folder), event, self._runtime))
 
     def _stands(self, execution: Execution, at: str, **data: Any) -> None:
-        """Where it goes from here, unless it was stopped meanwhile."""
+        """Its next call, unless it was stopped meanwhile."""
         if execution.status == "RUNNING":
             execution.at, execution.tries = at, 0
             execution.data |= data
@@ -375,7 +375,7 @@ class World:
             self._not_begun(execution)
 
     def _gates(self, execution: Execution, _: bool) -> None:
-        """The one that looks whether the target stands where the ledger says."""
+        """The gate that checks whether the target matches the ledger."""
         current = releases.current(self.ledger, NAME)
         try:
             target(self.function, tag=execution.order["tag"]).check(current and current["revision"])

@@ -60,7 +60,7 @@ def ledger_table() -> Iterator[Any]:
 
 @functools.cache
 def client_of(service: str) -> Any:
-    """One client of each kind for all tests: making one costs more than what it is used for."""
+    """One client of each kind for all tests, because creating one is slow."""
     return boto3.session.Session().client(
         service,
         region_name="us-east-1",
@@ -72,7 +72,7 @@ def client_of(service: str) -> Any:
 
 @dataclass(slots=True)
 class Meanwhile:
-    """A client that lets something else happen between a look at the table and the transaction that follows from it."""
+    """A client that lets something else happen between a read of the table and the following transaction."""
 
     client: Any
     happens: Callable[[], object]
@@ -86,12 +86,12 @@ class Meanwhile:
 
 
 def meanwhile(ledger: Ledger, happens: Callable[[], object], *, times: int = 1) -> Ledger:
-    """The same ledger, in which this happens right before the next transaction of whoever is given it."""
+    """The same ledger, in which this happens right before the next transaction."""
     return replace(ledger, client=Meanwhile(ledger.client, happens, times))
 
 
 def aws_error(code: str, *, status: int = 400, message: str = "no") -> ClientError:
-    """What boto3 raises for a refusal by AWS."""
+    """The error that boto3 raises for an AWS refusal."""
     answer: Any = {
         "Error": {"Code": code, "Message": message},
         "ResponseMetadata": {"HTTPStatusCode": status},

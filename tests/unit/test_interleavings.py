@@ -29,7 +29,7 @@ LEGAL = {
     Status.SUCCEEDED: (Status.ROLLED_BACK, Status.ROLLBACK_FAILED),
     Status.ROLLBACK_FAILED: (Status.ROLLED_BACK, Status.ABORTED),
 }
-"""What may follow an ending: only a rollback's, of what had succeeded, or after one that failed."""
+"""Endings that may follow an ending: only a rollback's, after success or after a failed rollback."""
 _ENDINGS = {name: status for status, name in ENDINGS.items()}
 _ANY = st.integers(0, 99)
 _WAYS = (0, 1, 1, 5, 7, 8, 9, 10, 11, 12, 14)
@@ -215,7 +215,8 @@ class Interleavings(RuleBasedStateMachine):
     # ---- how it ends -----------------------------------------------------------------------------------------------
 
     def _comes_to_rest(self) -> None:
-        """Everybody decides, every execution goes on, every end is told, and it is swept: nothing is left open."""
+        """Everybody decides, every execution continues, every ending is reported, and a sweep runs: nothing is left
+        open."""
         world = self.world
         for turn in range(200):
             world.clock.forward(60)
@@ -337,7 +338,7 @@ def test_known_bad_interleavings_pass(turns):
 
 
 def test_an_older_release_that_arrives_later_goes_first_and_the_waiting_one_after_it():
-    """Fault 83: whatever happens to the wake-up, which is not sent here."""
+    """Fault 83: even if the wake-up is lost; it is not sent here."""
     world = World(MemoryTable())
     newer = world.upload(TAGS[1])
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""What a step writes into its log."""
+"""The content of a step's log."""
 
 from __future__ import annotations
 

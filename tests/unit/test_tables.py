@@ -10,7 +10,7 @@ from tests.unit.tables import MemoryTable, ledger_table
 
 
 def lived(world: World) -> None:
-    """Two releases: one goes to production and is rolled back, the other is rejected and tried again."""
+    """Two releases: one is deployed and rolled back, the other is rejected and retried."""
     first, second = world.upload(TAGS[0]), world.upload(TAGS[1])
     for _ in range(12):
         world.decide(TAGS[0], "approve")

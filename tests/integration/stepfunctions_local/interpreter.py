@@ -1,8 +1,8 @@
 """LocalStack's Step Functions provider with corrections, made in memory while it starts.
 
-It runs in an environment of its own (.venv-interpreter), where its version is pinned; `places.interpreted` starts it. Its
-code is independent of the embedded engine, and its authors compare its answers with those of AWS.
-No file of the package is changed. It ends when its standard input does, so that no test run leaves one behind.
+It runs in its own environment (.venv-interpreter), where its version is pinned; `places.interpreted` starts it. Its
+code is independent of the embedded engine, and its authors compare its answers with those of AWS. No file of the
+package is changed. It ends when its standard input does, so that no test run leaves one behind.
 """
 
 import functools

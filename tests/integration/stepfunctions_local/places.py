@@ -54,7 +54,7 @@ class Ended:
     error: str
     cause: str
     entered: tuple[str, ...]
-    """The machine's own states; those inside its Maps stand apart, because they run side by side."""
+    """The machine's own states. States inside its Maps are separate, because they run concurrently."""
     entered_inside: tuple[str, ...]
     scheduled: tuple[Scheduled, ...]
 
@@ -154,7 +154,7 @@ class Place:
 
 @contextlib.contextmanager
 def embedded(folder: Path) -> Iterator[Place]:
-    """On an engine of its own, since mocks are for all executions of an engine."""
+    """On its own engine, because mocks apply to all executions of an engine."""
     engine = Engine.start(folder, options={"AUTH": "false"})
     try:
         configuration = {"stepfunctions._sfn_mock_config": json.loads(MOCKS.read_text())}
@@ -172,7 +172,7 @@ def embedded(folder: Path) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def interpreted(folder: Path, mocks: Path) -> Iterator[Place]:
-    """On LocalStack's Step Functions provider, as a process of its own that ends with this one."""
+    """On LocalStack's Step Functions provider, in its own process, which ends with this one."""
     assert INTERPRETER_PYTHON.exists(), "The second interpreter is not installed: run `make setup`."
     port = _free_port()
     environment = {
@@ -281,7 +281,7 @@ def _serves(client: Any) -> bool:
 
 
 def _filled(machine: str) -> dict[str, str | int]:
-    """No function and no machine of these names exists: whatever is not mocked would fail."""
+    """No function or machine has these names, so any task that is not mocked would fail."""
     return {name: 60 if name.endswith("Seconds") else _arn(name) for name in placeholders(machine)}
 
 

@@ -54,7 +54,7 @@ PLANS_AND_ASKS = (
     "AcquireLock RunGates JudgeGates GatesPassed PlanDeployment AnythingToChange RequestApproval HowDecided"
 )
 
-# The execution's error, or "" where it succeeds; and the states through which it comes to its end.
+# The execution's error, or "" if it succeeds, and the states on its way.
 RELEASES = {
     "Succeeds": (
         "",

@@ -84,7 +84,7 @@ def _base_of(task: State) -> str:
 
 
 def _is_reached(task: State, case: str) -> bool:
-    """A case may mock a task that it ends before; the only one is a release whose gates refuse it."""
+    """A case may mock a task that it never reaches. The only such case is a release whose gates refuse it."""
     return not (case == "IsInvalid" and task.name == "PlanDeployment")
 
 
@@ -94,7 +94,7 @@ def _first(mocks: dict[str, Any], response: str) -> dict[str, Any]:
 
 
 def _defaults(mocks: dict[str, Any], machine: str) -> dict[str, str]:
-    """An answer for each task that a failure may lead to and that the base case never comes to."""
+    """An answer for each task that a failure may lead to and that the base case never reaches."""
     found: dict[str, str] = {}
     for mocked in mocks["StateMachines"][machine]["TestCases"].values():
         for task, response in mocked.items():

@@ -1,4 +1,4 @@
-"""What the tests of the approval room share: keys, a ledger and a state machine in memory, and one approver's browser."""
+"""Shared by the approval tests: keys, a ledger and a state machine in memory, and one approver's browser."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FakeKms:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a store says after a decision."""
+    """A store's result after a decision."""
 
     record: RequestRecord
 
@@ -108,7 +108,7 @@ class FakeStore:
 
 
 class Delivery:
-    """The state machine's ear: what it heard, and what it answers."""
+    """The state machine's side: what it received, and how it answers."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -202,7 +202,7 @@ class Browser:
 
 
 def number_on(page: str) -> str:
-    """What a person reads above the buttons and types."""
+    """The number that a person reads above the buttons and types."""
     return re.findall(r'<strong class="number">(\d{3})</strong>', page)[0]
 
 
@@ -247,7 +247,7 @@ def elements_of(page: str) -> list[tuple[str, dict[str, str | None]]]:
 
 
 def text_of(page: str) -> str:
-    """What a page says: its text without its markup and style."""
+    """A page's text without markup and style."""
     reader = _Reader()
     reader.feed(page)
     return re.sub(r"\s+", " ", "".join(reader.words))

@@ -47,25 +47,25 @@ def public(key: Any, key_id: str, **more: str) -> dict[str, str]:
 
 @dataclass
 class LocalProvider:
-    """What it is asked, whom it knows, and how it answers."""
+    """A provider on loopback: its requests, its users, and its responses."""
 
     port: int = 0
     mail: str = "ana@example.com"
     asks: bool = False
-    """Shows a page with a button, as a provider does without a session of its own."""
+    """Shows a page with a button, like a provider without a session."""
     now: Callable[[], datetime] = utc_now
     algorithm: str = "RS256"
     key: Any = field(default_factory=rsa_key)
     key_id: str | None = "key-1"
     keys: list[dict[str, str]] = field(default_factory=lambda: [public(rsa_key(), "key-1")])
     metadata: dict[str, Any] = field(default_factory=dict)
-    """What its discovery document says otherwise."""
+    """Overrides for its discovery document."""
     claims: dict[str, Any] = field(default_factory=dict)
-    """What its ID tokens say otherwise; None leaves a claim out."""
+    """Overrides for its ID tokens; None removes a claim."""
     answer: Callable[[str, bytes], tuple[int, bytes]] | None = None
     """A last look at what it answers to a path."""
     refuses: str = ""
-    """An error code for everybody who wants to sign in."""
+    """An error code returned for every sign-in."""
     seen: list[str] = field(default_factory=list)
     """Every request in full: line, headers and body."""
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class LocalProvider:
         return f"http://127.0.0.1:{self.port}"
 
     def paths(self) -> list[str]:
-        """What was asked for, without what was said."""
+        """The requested paths, without their data."""
         return [request.split()[1].split("?")[0] for request in self.seen]
 
     def discovery(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""An approver's browser that follows where it is sent, keeps cookies, and has no secrets from the test."""
+"""An approver's browser that follows redirects and keeps cookies, all visible to the test."""
 
 from __future__ import annotations
 

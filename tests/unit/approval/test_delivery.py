@@ -1,4 +1,4 @@
-"""From a recorded decision to the execution that waits for it: once, by whoever finds it undone."""
+"""Delivers a recorded decision to the waiting execution: once, by whichever step finds it undelivered."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def test_links_of_a_removed_key_are_invalid(code):
     ],
 )
 def test_an_unavailable_kms_does_not_make_a_link_invalid(code, error):
-    """Nobody is told that a good link is bad, and no bad one passes, because KMS is busy."""
+    """A busy KMS makes no valid link invalid and no invalid link valid."""
     token = link(sample())
     kms = FakeKms()
     kms.fails_with = code

@@ -1,4 +1,4 @@
-"""What an approver is shown, and in which words."""
+"""The content of the approval page, and its wording."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_the_policy_allows_exactly_the_pages_style_sheet():
 
 
 def test_the_form_posts_to_its_own_address():
-    """Below a base path, as behind a proxy or on the embedded engine, the page knows no address of its own."""
+    """Under a base path, as behind a proxy or on the embedded engine, the page does not know its own address."""
     assert '<form method="post" accept-charset="utf-8" autocomplete="off">' in ask()
 
 

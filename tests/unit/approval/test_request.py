@@ -1,4 +1,4 @@
-"""What approvers are asked, who gets a link, and what happens where mail does not arrive."""
+"""What approvers are asked, who gets a link, and what happens if mail fails."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ WEEK = 604_800
 
 @dataclass
 class FakeSes:
-    """Keeps the mails that were sent; `refuses` says who can't be reached, and why."""
+    """Stores sent mails; `refuses` maps unreachable people to the error."""
 
     refuses: dict[str, Exception] = field(default_factory=dict)
     mails: list[dict[str, Any]] = field(default_factory=list)
@@ -465,7 +465,7 @@ def test_a_channel_message_alone_reaches_nobody_because_it_has_no_link(ledger):
 
 
 def test_slow_channels_delay_only_their_own_messages(ledger, monkeypatch):
-    """Fault 21: SES and Slack hang for some, and the others are told meanwhile."""
+    """Fault 21: SES and Slack hang for some people, and the others are notified meanwhile."""
     monkeypatch.setattr(sending.Outbox.__init__, "__kwdefaults__", {"seconds": 0.4, "clock": time.monotonic})
     request, held = asked_with_slack(ledger), threading.Event()
 

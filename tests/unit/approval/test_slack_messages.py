@@ -1,4 +1,4 @@
-"""What Slack shows: everything but the link to a channel, the own link to one person, and nobody's markup but ours."""
+"""Slack messages: everything except the link for a channel, the personal link for one person, and no foreign markup."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ EVIL = "<!channel> <!here> <@U0001> <#C0001> <https://evil.example|Review and de
 
 
 def test_foreign_mentions_and_links_are_plain_text():
-    """Fault 52: in every field that somebody else writes."""
+    """Fault 52: in every field that other people write."""
     fields = ("application", "tag", "fromTag", "author", "commit", "repository", "notes", "stage", "closedBy")
     record = sample(
         **dict.fromkeys(fields, EVIL * 40),

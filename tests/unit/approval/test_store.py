@@ -1,4 +1,4 @@
-"""What the page sees of the ledger, and what it may write there."""
+"""What the page reads from the ledger, and what it can write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What AWS refuses is told apart: what may be asked again, what has a name here, and what nobody foresaw."""
+"""AWS refusals are classified: retryable, named here, or unexpected."""
 
 from __future__ import annotations
 

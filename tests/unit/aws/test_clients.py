@@ -29,7 +29,7 @@ LOOK = Right(
 
 @dataclass
 class FakeSts:
-    """Gives each caller new credentials, or the error that it was told to give."""
+    """Gives each caller new credentials, or the configured error."""
 
     asked: list[dict[str, Any]] = field(default_factory=list)
     fails_with: Exception | None = None
@@ -179,7 +179,7 @@ def test_a_session_that_was_left_is_not_taken_up_again(aws, session):
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_a_session_is_reused_for_every_kind_of_target(aws, session, kind):
-    """Some kinds have settings by name, which are no part of a key by themselves."""
+    """Some kinds have settings by name, which cannot be hashed as part of a key."""
     target = rebuilt(kind.spec, kind.example)
     accounts = frozenset({target.account})
     assert in_role(aws, target=target, allowed_accounts=accounts) is in_role(

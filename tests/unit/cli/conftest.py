@@ -98,7 +98,7 @@ STACK = {
 
 @dataclass(slots=True)
 class Clock:
-    """Time goes on when somebody waits; `during` is what happens meanwhile, a step a wait."""
+    """Time advances when a command waits; `during` lists what happens meanwhile, one step for each wait."""
 
     time: datetime = NOW
     during: list[Any] = field(default_factory=list)
@@ -126,7 +126,7 @@ class Stage:
         env: Mapping[str, str] | None = None,
         color: bool = False,
     ) -> Result:
-        """What the person types, and what comes of it; a defect is raised, not told."""
+        """Runs a command line and returns its result; a bug is raised, not reported."""
         world = World(now=self.clock.now, pause=self.clock.pause)
         result = CliRunner().invoke(main, arguments, input=given, env=env, color=color, obj=world)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -147,7 +147,7 @@ class Stage:
         )
 
     def configure(self, **changes: Any) -> dict[str, Any]:
-        """An application's configuration, stored as `tagship apply` would."""
+        """An application's configuration, stored as by `tagship apply`."""
         document = application(**changes)
         self.client("ssm").put_parameter(
             Name=f"/tagship/{self.stage}/applications/{document['application']}",
@@ -439,7 +439,7 @@ def nobody_elses_configuration(
 
 @functools.cache
 def made_client(service: str, region: str | None, profile: str | None) -> Any:
-    """Making a client takes longer than everything else here: it is made once for all tests, and moto answers it."""
+    """Creating a client is slow, so it is created once for all tests, and moto answers it."""
     return boto3.session.Session(profile_name=profile, region_name=region).client(service)
 
 

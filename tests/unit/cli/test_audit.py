@@ -19,7 +19,7 @@ TABLE = "ledger"
 
 
 def preserved(stage: Any, tag: str = "v1.4.0") -> dict[str, Any]:
-    """What the function does when the ending's fact passes."""
+    """The function's effect when it receives the ending's fact."""
     ended = stage.ledger.facts_of("storefront", tag)[-1]
     made = evidence.bundle(stage.ledger, "storefront", tag, ended=ended["seq"])
     bucket.keep(made, key=evidence.key_of(made), s3=stage.client("s3"), bucket="evidence")
@@ -78,7 +78,7 @@ def test_an_ending_older_than_an_hour_without_evidence_is_a_failure(stage: Any) 
 
 
 def test_evidence_hidden_by_a_delete_marker_is_an_attack_and_is_still_compared(stage: Any) -> None:
-    """A plain DELETE needs no right to lift the lock: it hides the evidence, and the version stays."""
+    """A plain DELETE needs no permission to lift the lock: it hides the evidence, and the version stays."""
     stage.client("s3").put_bucket_versioning(Bucket="evidence", VersioningConfiguration={"Status": "Enabled"})
     stage.release().succeeded()
     key = evidence.key_of(preserved(stage))
@@ -116,7 +116,7 @@ def test_a_fact_changed_in_the_table_is_named(stage: Any) -> None:
 
 
 def test_a_rewritten_history_differs_from_its_evidence(stage: Any) -> None:
-    """Every digest behind the change is made anew, and the head's too: the chain alone can't show that."""
+    """Every later digest and the head are recomputed, so the chain alone can't show the change."""
     stage.release().succeeded()
     preserved(stage)
     write_anew(stage)

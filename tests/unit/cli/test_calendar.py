@@ -1,4 +1,4 @@
-"""tagship calendar and freeze --from-ics: what goes out comes in again, and what no freeze can be is refused in words."""
+"""tagship calendar and freeze --from-ics: exports can be imported, and unusable events are refused with a reason."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_repeating_freeze_keeps_all_its_occurrences(rule: str, zone: str, firs
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_another_program_finds_the_same_occurrences(zone: str) -> None:
-    """By the rule and the zone as they are written, without Tagship's own reading of them."""
+    """Computed from the rule and the zone directly, without Tagship's code."""
     again = recurrence(
         "FREQ=WEEKLY;BYDAY=SA;UNTIL=20270501T000000", zone=zone, first=date(2026, 11, 1), days=2
     )
@@ -295,7 +295,7 @@ def test_the_calendar_of_an_application_is_shown_and_printed(stage: Any) -> None
     ],
 )
 def test_an_unknown_zone_or_time_is_refused(times: str, problem: str) -> None:
-    """A freeze of another hour would be worse than none: somebody relies on it."""
+    """A freeze at another hour would be worse than none, because somebody relies on it."""
     event = f"BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:sale\r\n{times}\r\nEND:VEVENT\r\n"
     raw = f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{event}END:VCALENDAR\r\n".encode()
     found = ics.read(raw, now=NOW, zone="UTC")

@@ -24,7 +24,7 @@ ARN = "arn:aws:lambda:eu-central-1:123456789012:function:storefront-deployer"
 
 
 class Deployer(RecordBench):
-    """The example as a Lambda client; `answers` stands between it and who asks."""
+    """The example as a Lambda client; `answers` can replace its responses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ def by_its_ci() -> None:
 def test_traffic_is_restored_when_it_is_interrupted(
     deployer: Deployer, trial: Path, stop: Callable[[], None]
 ) -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # where nobody listens, the tests go on
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # if no handler is installed, the tests continue
 
     def stopping(event: dict[str, Any]) -> Any:
         answer = deployer.ask(event)

@@ -1,4 +1,4 @@
-"""approve and reject: the approval page's rules, with the caller's IAM identity beside the decision."""
+"""approve and reject: the approval page's rules, with the caller's IAM identity recorded."""
 
 from __future__ import annotations
 

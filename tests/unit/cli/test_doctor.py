@@ -38,7 +38,7 @@ class Pages:
 
 
 class Iam:
-    """Roles, and what they may."""
+    """Roles and their permissions."""
 
     def __init__(self) -> None:
         self.roles = {
@@ -66,7 +66,7 @@ class Iam:
         ResourceArns: list[str],
         ContextEntries: list[dict[str, Any]],
     ) -> Any:
-        """A role may be passed to CloudFormation only, and IAM knows of a condition what the request says."""
+        """A role may be passed to CloudFormation only; IAM's simulation knows only the conditions in the request."""
         assert PolicySourceArn.endswith("tagship-app-storefront") and ResourceArns
         context = {each["ContextKeyName"]: each["ContextKeyValues"] for each in ContextEntries}
         elsewhere = context.get("iam:PassedToService") != ["cloudformation.amazonaws.com"]

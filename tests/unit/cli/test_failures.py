@@ -1,4 +1,4 @@
-"""What AWS refuses is told in a sentence: what was tried, what AWS said, what to do; with exit code 3 and no stack trace."""
+"""AWS errors are explained in a sentence: what was attempted, AWS's answer, what to do; exit code 3, no stack trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a guarded stage would refuse, said by publish and plan before anything is uploaded."""
+"""publish and plan report what a guarded stage would refuse before anything is uploaded."""
 
 from __future__ import annotations
 

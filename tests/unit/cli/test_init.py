@@ -211,7 +211,7 @@ def test_answers_that_make_an_invalid_configuration_are_reported_and_nothing_is_
 
 
 def test_it_examines_the_existing_target(stage: Any, tmp_path: Path) -> None:
-    """The account comes from AWS, and the target is looked at as the gate would."""
+    """The account comes from AWS, and the target is checked as by the gate."""
     result = started(
         stage, tmp_path, "--type", "lambda", "--approver", "ana@example.com", "--check", "metric"
     )

@@ -1,4 +1,4 @@
-"""local: a clear word where there is no checkout, and what the engine says as a failure; the engine has its own tests."""
+"""local: a clear message without a checkout, and the engine's errors as failures; the engine has its own tests."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_the_output_of_up_can_be_pasted_and_names_an_unused_tag(tmp_path: Path) 
 
 @dataclass
 class On:
-    """What `local up` knows of an engine."""
+    """The engine as `local up` sees it."""
 
     folder: Path
     endpoint: str

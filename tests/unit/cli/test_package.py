@@ -160,7 +160,7 @@ def test_the_installed_command_line_validates_and_previews(installed: Path) -> N
 def test_the_publishing_job_imports_nothing_from_the_working_directory(
     installed: Path, tmp_path: Path
 ) -> None:
-    """A repository that has modules of these names would otherwise run with the job's token."""
+    """Otherwise a repository with modules of these names would run code with the job's token."""
     for name in ("tagship", "tagship_cli", "boto3", "click", "json"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('taken over')")

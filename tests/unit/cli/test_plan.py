@@ -1,4 +1,4 @@
-"""`tagship plan`: what a release would change, before it is uploaded; nothing is touched."""
+"""`tagship plan` shows what a release would change, before it is uploaded; it changes nothing."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def content(stage: Any, bucket: str, file: str) -> bytes:
 
 
 def judged(stage: Any, gate: str) -> Any:
-    """What production's gate says of what lies in production's bucket."""
+    """The result of production's gate for the release in production's bucket."""
     gates = {
         "signature": {"key": SIGNING},
         "promotion": {"stage": "development", "key": PROMOTING},
@@ -203,7 +203,7 @@ def test_a_run_interrupted_at_any_point_is_finished_by_the_next(
 
 
 def test_a_statement_signed_by_another_key_is_not_accepted(succeeded: Any) -> None:
-    """Fault 9: who may publish in production, and sign releases, can't say that staging succeeded."""
+    """Fault 9: permission to publish in production and to sign releases is not enough to claim that staging succeeded."""
     succeeded.run(*ARGUMENTS, "--sign", SIGNING)
     assert judged(succeeded, "promotion").verdict is Verdict.FAILED
 

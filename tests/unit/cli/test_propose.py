@@ -1,4 +1,4 @@
-"""apply in a guarded stage: a change is proposed once, and it says who is asked and until when."""
+"""apply in a guarded stage: a change is proposed once, and the output names the approvers and the deadline."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_a_concurrent_proposal_is_reported(stage: Stage, machine: Machine, file:
 def test_a_duplicate_proposal_says_where_the_first_one_waits(
     stage: Stage, machine: Machine, file: Path
 ) -> None:
-    """Two people type the same at once: one execution is the other's twin, and ends at once."""
+    """Two people run the same command at once: one execution duplicates the other and ends at once."""
     stage.run("apply", str(file), "--yes")
     machine.unchanged = True
     twin = found(Place(named_stage="development"), "storefront", "configuration-1", f"{EXECUTION}twin")

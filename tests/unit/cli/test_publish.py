@@ -1,4 +1,4 @@
-"""publish: everything is checked first, artifacts go first, release.json goes last, and nothing is ever overwritten."""
+"""publish: everything is checked first, artifacts are uploaded first, release.json last, and nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -604,7 +604,7 @@ def test_control_characters_in_notes_are_shown_and_not_obeyed(stage: Any, argume
     assert "a⟨U+202E⟩b" in output
 
 
-# ---- where it comes from -------------------------------------------------------------------------------------------
+# ---- the source of a release ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def content(stage: Any, file: str) -> bytes:
 
 
 def refused(stage: Any, alias: str, algorithm: Any = "ECDSA_SHA_256") -> Any:
-    """What the gate says of what was uploaded."""
+    """The gate's result for the upload."""
     size = len(content(stage, "release.json.sig"))
     version = stage.client("s3").head_object(Bucket="releases", Key=FOLDER + "release.json.sig")["VersionId"]
     return refusal(

@@ -1,4 +1,4 @@
-"""replay: what channels could not be told is told again, and nobody hears a thing twice."""
+"""replay: failed notifications are sent again, and nobody gets one twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ASIDE = "arn:aws:sqs:eu-central-1:123456789012:aside.fifo"
 
 
 def queued(stage):
-    """What stands in the queue, by fact."""
+    """The queued messages, by fact."""
     sqs = stage.client("sqs")
     url = sqs.get_queue_url(QueueName="notices.fifo")["QueueUrl"]
     answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)

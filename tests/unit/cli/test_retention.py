@@ -35,7 +35,7 @@ def revision(functions: FakeLambda, version: str) -> dict[str, Any]:
 
 
 def released(stage: Stage, functions: FakeLambda, tag: str) -> str:
-    """A release of its own code that succeeded, in front of the one before."""
+    """A successful release with its own code, which becomes the current one."""
     before = functions.aliases["live"]["FunctionVersion"]
     functions.latest["CodeSha256"] = digest(tag.encode())
     version = functions.publish()
@@ -174,7 +174,7 @@ def test_with_split_traffic_nothing_is_deleted(stage: Stage, shop: FakeLambda) -
 
 
 def test_a_revision_that_another_application_released_is_kept(stage: Stage, shop: FakeLambda) -> None:
-    """Fault 97. Another alias of the same function: a rollback there may need what is old here."""
+    """Fault 97. Another alias of the same function: a rollback there may need a version that is old here."""
     stage.configure(application="beta")
     ledger, seen = stage.ledger, revision(shop, "3")
     location = {"location": "here", "baseline": None, "etag": ""}

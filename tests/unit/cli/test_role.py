@@ -35,7 +35,7 @@ def printed(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def statements(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the role allows, by name."""
+    """The role's permissions, by name."""
     (policy,) = printed(document)["Policies"]
     return {statement["Sid"]: statement for statement in policy["PolicyDocument"]["Statement"]}
 
@@ -257,7 +257,7 @@ def _by_name(policy: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resolved(value: Any) -> Any:
-    """What CloudFormation makes of the sample's template in its own account."""
+    """The sample's template as CloudFormation deploys it in its own account."""
     names = {
         "AWS::Partition": "aws",
         "AWS::AccountId": "000000000000",

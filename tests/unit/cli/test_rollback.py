@@ -1,4 +1,4 @@
-"""rollback: only what there is something to take back of; the real machine is in tests/integration."""
+"""rollback: only what can be rolled back; tests/integration runs the real machine."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def test_a_rollback_without_a_reason_is_a_usage_error(stage: Any) -> None:
 def test_a_release_whose_rollback_failed_takes_precedence_over_the_current_one(stage: Any) -> None:
     stage.release("v1.4.0").succeeded()
     stage.release("v1.5.0").waiting().ended(Status.ROLLBACK_FAILED, "the alias was moved by hand")
-    result = rollback(
-        stage
-    )  # the stage of these tests has no rollback machine: what is asked of AWS tells which release it is
+    result = rollback(stage)  # these tests' stage has no rollback machine: the AWS call shows the release
     assert result.exit_code == 3
     assert "no output RollbackStateMachineArn" in result.stderr
 

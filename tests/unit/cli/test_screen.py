@@ -1,4 +1,4 @@
-"""What a terminal would obey is shown instead, colour is for terminals, and the help is quick and complete."""
+"""Control characters are made visible, colour is for terminals only, and the help is fast and complete."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def harmless(text: str) -> bool:
-    """Nothing is left that a terminal obeys, but for colours, and those are ours."""
+    """No control sequence is left except our own colours."""
     return not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", SGR.sub("", text))
 
 

@@ -89,7 +89,7 @@ def test_a_kind_configures_its_clients_timeouts(stage: Stage, content: Path) -> 
     def patient(*, client: Any, **given: Any) -> toy.Pointer:
         return toy.Pointer(client=client("s3", config=Config(read_timeout=7)), **given)
 
-    with pytest.MonkeyPatch.context() as patch:  # undone before the toy kind itself goes
+    with pytest.MonkeyPatch.context() as patch:  # undone before the toy kind itself is removed
         patch.setitem(KINDS, toy.KIND.name, replace(toy.KIND, make=patient))
         assert asked(stage, "plan", toy.CONTENT, content).exit_code == 0
 

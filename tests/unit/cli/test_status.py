@@ -1,4 +1,4 @@
-"""status: what runs, what is on its way and where it is, who is waited for, and whether the lock is kept."""
+"""status: the current release, releases in progress with their phase, the awaited people, and a kept lock."""
 
 from __future__ import annotations
 
@@ -335,7 +335,7 @@ def test_an_unknown_stage_is_a_usage_error_everywhere(stage: Any) -> None:
 
 
 def test_during_a_retry_the_last_ending_is_still_shown(stage: Any) -> None:
-    """The release stands as RUNNING then, and has no ending of its own."""
+    """The release is RUNNING then, and has no ending."""
     stage.release().locked().ended(Status.EXPIRED, "Nobody decided.").retried()
     output = stage.run("status", "storefront").stdout
     assert "last ended  v1.4.0 EXPIRED" in output

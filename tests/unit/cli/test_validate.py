@@ -55,7 +55,7 @@ LAUGHS = (
     + "".join(f"x{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 7))
     + "target: *a6\napproval: {}\n"
 )
-"""A few lines that stand for ten million values."""
+"""A few lines that expand to ten million values."""
 
 
 def found(name: str, text: str | bytes) -> list[tuple[int, str, str]]:
@@ -320,7 +320,7 @@ def test_the_sample_applications_are_valid(kind: str) -> None:
 
 
 def test_every_region_that_botocore_knows_has_a_region_s_form() -> None:
-    """Also those of other partitions; `aws-global` and the like are no places."""
+    """Includes those of other partitions; `aws-global` and similar are not regions."""
     names = sorted(each for each in regions.known() if "global" not in each)
     assert len(names) > 40
     assert [each for each in names if not re.search(REGION.pattern, each)] == []

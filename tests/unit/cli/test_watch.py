@@ -1,4 +1,4 @@
-"""watch: a release as it goes, until it ends, the time is over, or the person has seen enough; it touches nothing."""
+"""watch: follows a release until it ends, the timeout is reached, or the person stops it; it changes nothing."""
 
 from __future__ import annotations
 

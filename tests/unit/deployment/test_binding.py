@@ -1,4 +1,4 @@
-"""What was approved is bound to the bytes: whatever of them changes, the digest is another one."""
+"""An approval is bound to the bytes: any change of them changes the digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the retention policy lets go: old revisions, one after the other under the lock, and none that a rollback needs."""
+"""Retention deletes old revisions one by one under the lock, and none that a rollback needs."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_revisions_in_use_are_kept(shop: Shop) -> None:
 
 
 def test_a_shared_revision_is_deleted_only_with_its_last_release(shop: Shop) -> None:
-    """Two releases with one template: the older one alone would let it go."""
+    """Two releases with one template: the older one alone would allow its deletion."""
     records = releases.every(shop.ledger, APPLICATION)
     stored = [Stored(name="template", revisions=[revision("4"), revision("1")])]  # type: ignore[list-item]
     current = releases.current(shop.ledger, APPLICATION)
@@ -381,7 +381,7 @@ HAPPENS = st.lists(
 @settings(max_examples=50)
 @given(HAPPENS, st.integers(2, 4), st.integers(0, 2))
 def test_nothing_that_a_rollback_could_need_is_ever_deleted(happens: list[str], kept: int, days: int) -> None:
-    """Fault 97: whatever happened before, every rollback that the ledger would let begin finds its baseline."""
+    """Fault 97: after any history, every rollback that the ledger allows finds its baseline."""
     shop, policy = Shop(), Retention(releases=kept, days=days)
     shop.succeeds()
     for what in [*happens, "cleans up"]:
@@ -417,7 +417,7 @@ def _may_go_back(shop: Shop, tag: str) -> bool:
 
 
 def _everything_leads_back(shop: Shop, kept: int) -> None:
-    """By the rules of the rollback itself, not by the policy's."""
+    """By the rollback's own rules, not by the policy's."""
     records = releases.every(shop.ledger, APPLICATION)
     current = releases.current(shop.ledger, APPLICATION)
     assert current is not None

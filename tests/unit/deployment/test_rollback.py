@@ -1,4 +1,4 @@
-"""What is ordered, who goes first, where it leads, and what must give way: before a rollback changes anything."""
+"""Before a rollback changes anything: its order, precedence, destination, and the releases it supersedes."""
 
 from __future__ import annotations
 

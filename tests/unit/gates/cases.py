@@ -83,7 +83,7 @@ def gated(**gates: Any) -> dict[str, Any]:
 
 @dataclass
 class FakeTarget:
-    """What a target's adapter answers, or the error that it was told to raise."""
+    """A target's adapter that returns this, or raises the configured error."""
 
     stands: Finding = field(default_factory=lambda: Finding(said="storefront can be changed."))
     dry: Finding = field(default_factory=lambda: Finding(said="The upload passed its dry run."))

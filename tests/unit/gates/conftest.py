@@ -1,4 +1,4 @@
-"""Whatever a gate answers in these tests, it answers under its own name, and says in sentences what is to be mended."""
+"""In these tests every gate answers under its own name, and explains in sentences what to fix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _looked_at(name: str, check: Callable[[Case], GateResult]) -> Callable[[Case
     def looked_at(case: Case) -> GateResult:
         result = check(case)
         assert result.gate == name
-        assert result.why and isinstance(result.why, str)  # which may end in AWS's words, or the author's
+        assert result.why and isinstance(result.why, str)  # which may end in AWS's or the author's words
         if result.verdict in (Verdict.PASSED, Verdict.NOT_CONFIGURED):
             assert result.remedy == "", "there is nothing to mend"
         else:

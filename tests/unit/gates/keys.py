@@ -26,7 +26,7 @@ def private_key(name: str) -> Any:
 
 @dataclass
 class FakeKms:
-    """Aliases and the keys that they stand for."""
+    """Aliases and their keys."""
 
     keys: dict[str, str]
     fails_with: Exception | None = None
@@ -69,7 +69,7 @@ class FakeKms:
 
 
 def signature(key: str, digest: str) -> bytes:
-    """Of a SHA-256, by the key of this name."""
+    """Signs a SHA-256 with the key of this name."""
     algorithm = "RSASSA_PSS_SHA_256" if key.startswith("rsa") else "ECDSA_SHA_256"
     kms = FakeKms(keys={"alias/it": key})
     answer = kms.sign(

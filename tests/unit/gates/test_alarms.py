@@ -1,4 +1,4 @@
-"""The alarms gate tells which alarms fire already, and stops what names alarms that do not exist."""
+"""The alarms gate lists alarms that are already firing, and stops a release that names missing alarms."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def judged(
     look_back: int = 180,
     **changes: Any,
 ) -> Any:
-    """What the gate says of an application whose check and watch name these alarms."""
+    """The gate's result for an application whose check and watch name these alarms."""
     checks: list[dict[str, Any]] = [{"type": "lambda"}]
     if names:
         checks.append({"type": "alarm", "names": list(names), "noData": no_data})

@@ -1,4 +1,4 @@
-"""The baseline gate knows what a rollback would restore, or says that there is nothing."""
+"""The baseline gate finds what a rollback would restore, or says that there is nothing."""
 
 from __future__ import annotations
 

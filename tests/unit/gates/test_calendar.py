@@ -1,4 +1,4 @@
-"""The calendar gate: what may be deployed now, what waits for it, and what passes all the same."""
+"""The calendar gate: what can be deployed now, what waits, and what passes anyway."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class FakeLambda:
 
 
 def judged(function: FakeLambda, **changes: Any) -> Any:
-    """What the gate says when the function answers so."""
+    """The gate's result for this response of the function."""
     return custom.check(case(in_role=InRole(clients={"lambda": function}), configuration=ASKS, **changes))
 
 

@@ -1,4 +1,4 @@
-"""The integrity gate compares bytes with what the manifest says of them: by S3's checksum where that can be trusted."""
+"""The integrity gate compares bytes with the manifest, using S3's checksum where it can be trusted."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.unit.gates.test_integrity import s3_with
 
 
 class Looking(FakeTarget):
-    """A target that reads what it is given."""
+    """A target that reads its artifacts."""
 
     problems: tuple[str, ...] = ()
     found: Any = None

@@ -33,7 +33,7 @@ STATEMENT = Statement(
 
 
 def check(statement=None, raw_signature=None, *, keys=None, kms=None, left_out="", **changes):
-    """The gate on a release with this statement, signed by the key `ours` unless a test says otherwise."""
+    """The gate on a release with this statement, signed by the key `ours` by default."""
     raw = statement if isinstance(statement, bytes) else (statement or STATEMENT).raw
     contents = {
         "promotion.json": raw,

@@ -111,7 +111,7 @@ def test_a_matching_attestation_passes(raw, rules):
             "names the builder 'https://github.com/actions/runner/self-hosted', not a workflow of acme/storefront",
         ),
         (
-            # a branch may be called so; what is behind the first at sign is the ref
+            # a branch may have this name; the text after the first at sign is the ref
             {
                 "predicate.runDetails.builder.id": f"{WORKFLOW.partition('@')[0]}@refs/heads/x@refs/tags/v1.4.0"
             },

@@ -19,7 +19,7 @@ DIGEST = record()["digest"]
 
 
 def check(raw=None, *, keys=None, rules=None, kms=None, version="9", **changes):
-    """The gate on a release with this signature beside it."""
+    """The gate on a release with this signature."""
     objects = record()["objects"]
     s3 = FakeS3()
     if raw is not None:

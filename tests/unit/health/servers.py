@@ -16,7 +16,7 @@ Answer = Callable[[socket.socket, int], None]
 
 @dataclass
 class Server:
-    """What was asked of it, and where."""
+    """The requests, with their addresses."""
 
     port: int
     requests: list[bytes] = field(default_factory=list)
@@ -30,9 +30,9 @@ class Server:
 
 @contextmanager
 def serving(answer: Answer, *, wrap=None, whole=True) -> Iterator[Server]:
-    """Answers one connection after the other with `answer(connection, number)` until the block ends.
+    """Answers connections one by one with `answer(connection, number)` until the block ends.
 
-    It answers when it has heard a whole request, or else the first bytes of whatever it is.
+    It answers after a whole request, or after the first bytes of anything else.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server(port=listener.getsockname()[1])
@@ -80,7 +80,7 @@ def http_answer(status: int = 200, body: bytes = b"all is well", **headers: str)
 
 
 def saying(*answers: bytes) -> Answer:
-    """Each request gets the next answer, the last one for ever."""
+    """Each request gets the next answer; the last one repeats."""
 
     def answer(connection: socket.socket, number: int) -> None:
         connection.sendall(answers[min(number, len(answers) - 1)])

@@ -1,4 +1,5 @@
-"""FAULTS 40, 43: an alarm that fires anew is unhealthy, one that fired before does not stop the fix, no data is no pass."""
+"""FAULTS 40, 43: an alarm that fires again is unhealthy, one that fired before does not stop the fix, no data is no
+pass."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -89,7 +90,7 @@ def test_an_application_can_accept_alarms_without_data_and_nothing_else(alarms, 
 
 
 def test_an_alarm_that_cleared_and_fires_again_during_the_deployment_counts():
-    """Its last change of state is what tells: while it only goes on firing, that stays where it was."""
+    """The last state change counts; it does not move while the alarm continues to fire."""
     assert judged(a=standing("ALARM", BEFORE)).verdict is Verdict.HEALTHY
     assert judged(a=standing("ALARM", AFTER)).verdict is Verdict.UNHEALTHY
 

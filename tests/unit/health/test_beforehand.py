@@ -1,4 +1,4 @@
-"""What serves and the candidate are asked the checks' question before traffic moves: once, side by side, within a time."""
+"""Current revision and candidate are checked before traffic moves: once, concurrently, within a time limit."""
 
 from __future__ import annotations
 

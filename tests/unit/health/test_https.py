@@ -161,7 +161,7 @@ def test_an_endlessly_slow_response_is_cut_off_inside_tls_too(authority):
 
 
 def test_an_endless_handshake_is_cut_off(authority):
-    """The server takes the greeting and drips an endless record of its own."""
+    """The server accepts the handshake and sends an endless record slowly."""
     with serving(dripping(b"\x16\x03\x03\x40\x00", b"\x02"), whole=False) as server:
         result = asked(
             server.url(host="shop.example.com", scheme="https"), authority=authority, timeoutSeconds=1
@@ -195,7 +195,7 @@ def test_a_redirect_from_https_to_http_is_not_followed(authority):
 
 
 def test_after_a_rollback_the_certificates_remaining_days_are_not_checked(monkeypatch):
-    """No rollback makes it longer, and the baseline would be called ill."""
+    """A rollback does not extend the certificate, so the baseline would be called unhealthy."""
     passed = []
     monkeypatch.setattr(http, "check", lambda check, **_: passed.append(check.tlsDaysLeft))
     for whom in ("candidate", "baseline"):

@@ -1,4 +1,4 @@
-"""Which looks at health leave a fact behind, and under which key: a look that runs twice leaves one."""
+"""Which health checks write a fact, and under which key: a check that runs twice writes one."""
 
 from __future__ import annotations
 

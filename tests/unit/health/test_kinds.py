@@ -1,4 +1,4 @@
-"""One line a kind, and nobody pays for the kinds that are not asked."""
+"""One line for each kind, and unused kinds cost nothing."""
 
 import dataclasses
 import subprocess
@@ -37,7 +37,7 @@ def test_the_registry_line_makes_a_check_available_to_applications():
 
 @pytest.mark.parametrize("noun", typing.get_args(Check))
 def test_every_kind_defines_everything_that_others_need(noun):
-    """A session may do what `rights` says and nothing else, and `tagship role` prints it."""
+    """A session can do only what `rights` lists, and `tagship role` prints that."""
     assert noun.LOOKS_BACK >= 0
     assert isinstance(noun.ASKS_CANDIDATE, frozenset)
     read = rebuilt(noun, dict(noun.EXAMPLE))

@@ -1,4 +1,4 @@
-"""Fault 117. A sequential test may be looked at after every request, and is wrong no more often than its confidence says."""
+"""Fault 117. A sequential test may be checked after every request; its error rate never exceeds its confidence level."""
 
 import math
 import random
@@ -34,7 +34,7 @@ def verdict_of(candidate, baseline, **fields):
 
 
 LOOKS = [int(50 * 1.25**look) for look in range(24)]
-"""After how many requests one looks: at first often, at last after 8,470."""
+"""The numbers of requests after which to check: often at first, the last after 8,470."""
 
 
 def release(seed, *, candidate, baseline, before=3_000):
@@ -191,9 +191,8 @@ def test_a_minute_without_error_data_is_not_a_minute_without_errors():
 
 
 def test_a_baselines_worst_minutes_alone_do_not_describe_it():
-    """Fault 117. A load balancer writes its count of errors only for minutes that have errors: the candidate fails in each
-    minute, the baseline failed in one of an hour, and by that minute alone it would be as bad.
-    """
+    """Fault 117. A load balancer writes its error count only for minutes with errors. The candidate fails every minute,
+    the baseline failed in one minute of an hour; judged by that minute alone, it would be as bad."""
     minutes = [BEGAN + timedelta(minutes=n) for n in range(60)]
     requests = dict.fromkeys(minutes, Minute(1_000, 1))
     baseline = counted({minutes[3]: Minute(20, 1)}, requests, all_requests=True)

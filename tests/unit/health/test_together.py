@@ -1,4 +1,4 @@
-"""All checks of a look are asked at the same time. What one does costs no other its answer, and silence is not healthy."""
+"""All checks run concurrently. One check cannot lose another's result, and silence is not healthy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Check:
 
 
 def looked(*checks, of="candidate", seconds=20):
-    """By the check's name, which is its place in the row."""
+    """By the check's name, which is its position in the list."""
     asked = [
         (
             check,
@@ -83,7 +83,7 @@ def test_a_candidate_that_is_rolled_back_anyway_waits_for_no_throttled_check(gra
 
 
 def test_a_restored_baseline_is_judged_by_all_its_checks():
-    """What could not answer before the release counts for nothing afterwards, so one grave answer does not decide."""
+    """A check that could not answer before the release does not count afterwards, so one bad answer does not decide."""
     with pytest.raises(AwsUnavailable):
         looked(Check(does=THROTTLED), Check(does=Verdict.UNHEALTHY), of="baseline")
 

@@ -1,4 +1,4 @@
-"""Objects are pinned in the version in which they were found; a manifest is read no further than it may be long."""
+"""Objects are pinned in the version that was found; a manifest is read only up to its size limit."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_an_upload_outside_a_release_is_unreadable(s3, ssm, key):
     ids=["text", "empty", "huge", "a field"],
 )
 def test_an_invalid_manifest_is_recorded_and_pins_nothing(s3, ssm, document, problem):
-    """Fault 7: its gate tells the author what is wrong."""
+    """Fault 7: its gate reports the problem to the author."""
     found = read(s3, ssm, document)
     assert (found["manifest"], found["problems"], found["objects"]) == (None, [problem], {})
     assert found["digest"]

@@ -1,4 +1,4 @@
-"""What somebody put there by hand becomes the baseline, once, by a person with a reason, and never beside a release."""
+"""A person adopts a manual change as the baseline, once, with a reason, and never during a release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request is opened once and decided once, whoever comes at the same moment; its task token is for nobody's eyes."""
+"""A request is opened once and decided once, even concurrently; its task token is never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A chain read back: whatever is altered, taken out, put elsewhere or written anew is named, and a whole one is whole."""
+"""Reading a chain back names anything altered, removed, moved or rewritten, and confirms an intact chain."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_concurrent_writes_during_reading_are_no_break(ledger: Ledger) -> None:
     write(ledger, 3)
 
     class Busy:
-        """Somebody writes between the look at the head and the look at the facts."""
+        """Somebody writes between reading the head and reading the facts."""
 
         def __getattr__(self, name: str) -> Any:
             if name == "query":

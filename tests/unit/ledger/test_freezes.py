@@ -1,4 +1,4 @@
-"""A freeze stands from when it was made until it ends or is lifted; it is made once, and lifted once."""
+"""A freeze is active from its creation until it ends or is lifted; it is created once, and lifted once."""
 
 from __future__ import annotations
 

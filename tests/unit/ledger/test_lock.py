@@ -1,4 +1,4 @@
-"""One holder at a time; its number only rises, and who comes late may change nothing any more."""
+"""One holder at a time; the fencing number only increases, and a late holder can change nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def end(ledger: Ledger, *, kept: bool = False) -> None:
 
 
 def item(ledger: Ledger) -> dict[str, Any]:
-    """The lock as it stands in the table."""
+    """The lock's item in the table."""
     found = ledger.get("APPLICATION#storefront", "LOCK")
     assert found is not None
     return {name: value for name, value in found.items() if name not in ("pk", "sk")}
@@ -351,7 +351,7 @@ def test_fencing_numbers_only_increase(ledger, clock):
 
 
 def test_a_dead_rollbacks_lock_is_taken_only_by_another_rollback_of_the_release(ledger, clock):
-    """Fault 27: what serves is not known until somebody has looked."""
+    """Fault 27: what serves is unknown until somebody has checked."""
     acquire(ledger)
     acquire(ledger, execution="arn:rollback", taking_over=True)
     clock.forward(30 * 24 * 3600)

@@ -1,4 +1,4 @@
-"""Whatever happens to the lock and in whatever order: never two that may go on, and no number twice."""
+"""For any sequence of actions on the lock: never two valid holders, and no number twice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEASE = 100
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Somebody who was once told that the lock is theirs."""
+    """A former or current holder of the lock."""
 
     tag: str
     execution: str

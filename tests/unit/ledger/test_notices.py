@@ -1,4 +1,4 @@
-"""A release's thread in a channel: one for all who send, whoever is first, and whoever dies while at it."""
+"""A release's thread in a channel: shared by all senders, whoever is first, even if one dies meanwhile."""
 
 from __future__ import annotations
 

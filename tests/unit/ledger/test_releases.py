@@ -69,7 +69,7 @@ def end(ledger: Ledger, status: Status, tag: str = "v1.4.0", **changes: Any) -> 
 def roll_back(
     ledger: Ledger, status: Status = Status.ROLLED_BACK, tag: str = "v1.4.0", *, again: str = ""
 ) -> bool:
-    """As the rollback state machine does: it takes the lock over, then writes the ending."""
+    """As the rollback state machine does: it takes the lock, then writes the ending."""
     execution = f"arn:rollback{again} of {tag}"
     lock.acquire(
         ledger,
@@ -157,7 +157,7 @@ def test_of_ten_concurrent_claims_one_gets_the_tag(ledger):
 
 
 def test_an_unreadable_manifest_still_claims_its_tag(ledger):
-    """Fault 7: its gate tells the author what is wrong."""
+    """Fault 7: its gate reports the problem to the author."""
     outcome, claimed = releases.claim(
         ledger, record(manifest=None, problems=["is not UTF-8 (byte 0)"], objects={})
     )
@@ -320,7 +320,7 @@ def taken_over(ledger: Ledger, execution: str = "arn:rollback") -> None:
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.INVALID, Status.ROLLED_BACK])
 def test_during_a_rollback_nobody_else_can_end_the_release(ledger, status):
-    """It would be free for the next one, or said to be in production, while its traffic is moved back."""
+    """Otherwise the lock would be free, or the release would count as current, while its traffic is moved back."""
     release(ledger)
     assert not end(meanwhile(ledger, lambda: taken_over(ledger)), status)
     assert releases.get(ledger, "storefront", "v1.4.0")["status"] == "RUNNING"
@@ -458,7 +458,7 @@ def test_an_older_releases_rollback_does_not_change_a_newer_current_one(ledger):
 
 
 def test_only_the_current_release_or_one_that_moved_traffic_can_be_rolled_back(ledger):
-    """Fault 48: putting back the baseline of anything else would undo a later release."""
+    """Fault 48: restoring the baseline of any other release would undo a later release."""
 
     def refused(tag: str) -> str:
         return releases.roll_back_refused(ledger, releases.get(ledger, "storefront", tag))
@@ -509,7 +509,7 @@ def test_a_started_or_ended_release_no_longer_waits(ledger: Ledger) -> None:
 
 
 def test_a_newer_release_supersedes_only_waiting_ones(ledger: Ledger) -> None:
-    """Between the look and the write it may have begun: then it goes on, and keeps its lock."""
+    """Between the read and the write it may have started; then it continues and keeps its lock."""
     release(ledger, phase="approval")
     assert end(ledger, Status.SUPERSEDED, only_in=releases.DELAYED) is False
     delay(ledger)

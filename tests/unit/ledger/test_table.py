@@ -1,4 +1,4 @@
-"""Facts are written once, in order, in a chain that shows what is missing; with them, or not at all, what they explain."""
+"""Facts are written once, in order, in a chain that shows gaps, and in one transaction with the changes they explain."""
 
 from __future__ import annotations
 
@@ -445,7 +445,7 @@ def cancelled(*codes: str) -> Exception:
 @pytest.mark.parametrize("code", NOT_WRITTEN)
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_a_write_that_conflicts_with_a_transaction_is_repeated(ledger, write, code):
-    """Fault 68: an approver gets no error page, and no release is rolled back, because two wrote at once."""
+    """Fault 68: concurrent writers cause no error page for an approver and no rollback."""
     pauses: list[float] = []
     met = Conflicting(ledger.client, aws_error(code), times=2)
     write(replace(ledger, client=met, pause=pauses.append))

@@ -1,4 +1,4 @@
-"""What the ledger keeps of an application becomes the same nouns again."""
+"""An application survives a round trip through the ledger."""
 
 from __future__ import annotations
 

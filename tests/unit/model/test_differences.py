@@ -1,4 +1,4 @@
-"""What a new configuration changes is said field by field, dangerous fields first, and nothing is hidden by being long."""
+"""A configuration's changes are listed by field, dangerous fields first, and long values hide nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a document is said by field, in words, all at once; and a document without fault says everything."""
+"""A document's problems are reported by field, in words, all at once; a valid document is complete."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_bad_manifest_is_refused_with_field_and_reason(changes, problems):
     ids=ascii,
 )
 def test_a_file_name_cannot_be_a_path(file):
-    """Fault 10; nor is it the name of what Tagship itself puts beside a manifest."""
+    """Fault 10; nor is it the name of a file that Tagship itself puts beside a manifest."""
     (problem,) = manifest_problems(json.dumps(changed(manifest(), {"artifacts.0.file": file})).encode())
     assert problem.startswith(f"artifacts[0].file: {NO_FILE}")
 

@@ -1,4 +1,4 @@
-"""A proposal is read strictly: what an execution was started with is nobody's word yet."""
+"""A proposal is parsed strictly, because anybody may have started the execution."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_canary_is_its_share_and_then_everything(percent):
 
 
 def test_a_hundred_steps_of_one_percent_are_a_hundred_steps():
-    """As floats that are looked up by value they repeat for ever."""
+    """As floats that are looked up by value they would repeat forever."""
     assert shares(Linear(type="linear", percent=1, bake=0)) == list(range(1, 101))
 
 
@@ -143,7 +143,7 @@ def test_a_bake_starts_with_a_part_of_it_and_never_waits_longer_than_itself(bake
             )
             for at in (300, 302)
         ),
-        # what it is extended by: as long as it was, at least one piece, at most what the budget leaves
+        # the extension: as long as the bake, at least one part, at most the rest of the budget
         (
             Baking(wait=0, until=after(0)),
             2,

@@ -29,7 +29,7 @@ def rule(*approvers: str, required: int = 1, group: str = "") -> RuleData:
 
 
 def suffice_by_trying(rules: list[RuleData], people: list[str]) -> bool:
-    """Every way to give each place of each rule a person of its own."""
+    """Every assignment of different people to the places of each rule."""
     seats = [each["approvers"] for each in rules for _ in range(places(each))]
     return any(
         all(who in able for who, able in zip(chosen, seats, strict=True))

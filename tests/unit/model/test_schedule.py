@@ -1,4 +1,4 @@
-"""When an application may be deployed: by the clock on the wall, whatever happens to that clock."""
+"""When an application may be deployed, in local time, including daylight saving changes."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_the_next_opening_is_open_with_nothing_open_before_and_always_within_two
     if opens > at:
         before = opens - timedelta(microseconds=1)
         assert not schedule.is_open(given_windows, before)
-        # every minute of what lies between would take too long: some of them, and the last hours closely
+        # checking every minute between would take too long: a sample, and the last hours completely
         for part in range(200):
             assert not schedule.is_open(given_windows, at + (opens - at) * part / 200)
         for minutes in range(1, min(120, int((opens - at).total_seconds() // 60))):

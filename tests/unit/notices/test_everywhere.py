@@ -1,4 +1,4 @@
-"""What is about all applications is told to each reader once, whoever names them, at the level that they want."""
+"""A notice about all applications reaches each reader once, if it is within their level."""
 
 from __future__ import annotations
 

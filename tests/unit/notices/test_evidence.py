@@ -1,4 +1,4 @@
-"""The evidence bucket: each piece is put once, and the first one stands."""
+"""The evidence bucket: each file is written once, and the first one is kept."""
 
 from __future__ import annotations
 

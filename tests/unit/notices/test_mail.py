@@ -1,4 +1,4 @@
-"""A notice by mail: one conversation for a release, the same in text and HTML, and headers that nobody writes into."""
+"""A notice by mail: one conversation for each release, equal text and HTML, and no injected headers."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ SHIFTED = {"percent": 10, "step": 1, "of": 2, "bake": 60}
 
 
 def notice_about(name, data=None, *, level=Level.EVERYTHING, record=RECORD, **changes):
-    """What is told of a fact of this name."""
+    """The notice about a fact of this name."""
     return notice_of(fact(name, data, **changes), record, level=level)
 
 

@@ -1,4 +1,4 @@
-"""Each channel of each application has a line of its own in the queue."""
+"""Each channel of each application has its own message group in the queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A notice in a channel on Slack: short, in blocks, and no text of others is markup."""
+"""A notice in a Slack channel: short, in blocks, without foreign markup."""
 
 from __future__ import annotations
 

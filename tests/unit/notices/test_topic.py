@@ -1,4 +1,4 @@
-"""What people are told is one plain message on the topic, with attributes to filter by."""
+"""A notice on the topic is one plain message with attributes to filter by."""
 
 from __future__ import annotations
 

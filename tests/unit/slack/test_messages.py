@@ -125,7 +125,7 @@ def test_a_refusal_is_reported_in_slacks_words_and_redirects_are_not_followed(st
 
 
 def test_a_hanging_or_missing_slack_times_out(caplog):
-    """Fault 21. And no log line and no cause has the webhook's address."""
+    """Fault 21. No log line and no cause contains the webhook's address."""
     caplog.set_level(logging.INFO)
     with slack() as here:
         here.hangs.add("a-secret-path")

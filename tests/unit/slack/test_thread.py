@@ -1,4 +1,4 @@
-"""What a bot says about one release stands in one thread, whoever says it first, and is said once."""
+"""A bot's messages about one release share a thread, whoever posts first, and each is posted once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCKS = [{"type": "section", "text": {"type": "mrkdwn", "text": "x"}}]
 
 @dataclass
 class FakeThread:
-    """What the ledger keeps of a thread."""
+    """The thread in the ledger."""
 
     known: str = ""
     opener: bool = False

@@ -1,4 +1,4 @@
-"""What is done for an execution that is over: a release's, and a rollback's that was cut off or never began."""
+"""Handling of ended executions: a release's, and a rollback's that was cut off or never started."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def status(ledger: Ledger) -> Status:
 
 @pytest.mark.parametrize("status_then", ["ABORTED", "TIMED_OUT"])
 def test_traffic_that_moves_after_the_check_is_rolled_back(ledger, status_then):
-    """Fault 28: the execution is stopped while ShiftTraffic runs, and the function goes on to its end."""
+    """Fault 28: the execution is stopped while ShiftTraffic runs, and the function continues to its end."""
     releases.claim(ledger, record())
     held = {"application": APPLICATION, "tag": TAG, "attempt": 1}
     lock.acquire(ledger, **held, execution=EXECUTION, seconds=900)
@@ -76,7 +76,7 @@ def test_a_release_that_ended_after_the_check_is_left_alone(ledger):
 
 
 def test_a_supervisor_rollback_that_never_started_leaves_the_release_to_a_person(ledger, dead):
-    """Fault 45: nobody else would come back to it, and its traffic may be split."""
+    """Fault 45: nobody else would handle it, and its traffic may be split."""
     ended = Ended(execution=SUPERVISED, status="ABORTED")
     assert rollback_ended(ledger, dead, ended)["did"] == "ended"
     assert rollback_ended(ledger, releases.get(ledger, APPLICATION, TAG), ended)["did"] == "nothing"
@@ -140,7 +140,7 @@ def stepfunctions():
 
 
 def described(**changes: Any) -> dict[str, Any]:
-    """What DescribeExecution answers."""
+    """The response of DescribeExecution."""
     machine = RUN.replace(":execution:", ":stateMachine:").rsplit(":", 1)[0]
     basic = {"executionArn": RUN, "stateMachineArn": machine, "status": "ABORTED", "startDate": NOW}
     return {**basic, "input": json.dumps(ORDER), **changes}

@@ -1,4 +1,4 @@
-"""When a release is brought to the next stage, when never, and that whoever looks twice does it once."""
+"""When a release is promoted to the next stage, when never, and that two concurrent runs promote once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def staging(ledger: Ledger) -> Ledger:
-    """Of a stage before production; both have a bucket."""
+    """The settings of a stage before production; both have a bucket."""
     for bucket in (HERE, THERE):
         client_of("s3").create_bucket(Bucket=bucket)
         client_of("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -98,7 +98,7 @@ def succeeded(
 
 
 def look(ledger: Ledger, after: timedelta = DAY, meet: Callable[..., Handover] | None = None) -> list[str]:
-    """What is done, so much after the success."""
+    """What happens this long after the success."""
     later = replace(ledger, now=lambda: ledger.now() + after)
 
     def with_our_own_role(promote: Promote, found: Any) -> Handover:
@@ -112,7 +112,7 @@ CLIENTS = (("source", "s3"), ("destination", "s3"), ("kms", "kms"))
 
 
 def sent(tag: str) -> dict[str, bytes]:
-    """What the next stage's bucket has of a release."""
+    """The release in the next stage's bucket."""
     prefix = f"releases/{APPLICATION}/{tag}/"
     found = client_of("s3").list_objects_v2(Bucket=THERE, Prefix=prefix).get("Contents", ())
     return {
@@ -157,7 +157,7 @@ def test_the_same_bytes_are_copied_once_with_the_manifest_last(staging: Ledger) 
 
 
 def test_an_unwatched_release_is_not_promoted(staging: Ledger) -> None:
-    """A tag of the same code ends the watch of the one before; its alarms would be heard by nobody."""
+    """A tag with the same code ends the watch of the one before; otherwise its alarms would be ignored."""
     succeeded(staging, "v1.0.0")
     succeeded(staging, "v1.0.1", unchanged=True)
     (did,) = look(staging)
@@ -169,7 +169,7 @@ def test_an_unwatched_release_is_not_promoted(staging: Ledger) -> None:
 def test_a_huge_object_at_the_destination_counts_as_different_and_is_not_read(
     staging: Ledger, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Whoever may publish there could otherwise use up the function's memory or time, and with it every promotion."""
+    """Otherwise a publisher there could use up the function's memory or time, and block every promotion."""
     monkeypatch.setattr(handover, "MOST_BYTES", 2_000_000)
     key = f"releases/{APPLICATION}/v1.0.0/{name}"
     client_of("s3").put_object(Bucket=THERE, Key=key, Body=bytes(3_000_000))
@@ -241,7 +241,7 @@ def test_an_interrupted_run_continues_and_a_started_release_is_never_reported_as
     with pytest.raises(SystemExit):
         look(staging, meet=meet)
     assert ended(staging, "v1.0.0") == []
-    succeeded(staging, "v1.1.0")  # which would refuse it, had it not started there
+    succeeded(staging, "v1.1.0")  # it would be refused if it had not started there
     assert look(staging, timedelta(0)) == ["storefront v1.0.0: promoted to production"]
     assert ended(staging, "v1.0.0") == [("Release Promoted", "")]
 
@@ -375,7 +375,7 @@ def test_a_refusal_is_final_and_an_outage_is_retried(
 
 
 def test_an_unreadable_item_does_not_block_the_others(staging: Ledger) -> None:
-    """The page's function may write an item that is open; this one has no stage to go to, and comes first."""
+    """The page's function may write an open item; this one has no destination, and comes first."""
     bad = {"pk": f"APPLICATION#{APPLICATION}", "sk": "PROMOTION#v0.0.1", "open": "promotion"}
     forged = bad | {"kind": "promotion", "application": APPLICATION, "tag": "v0.0.1"}
     fact = Fact(
@@ -391,7 +391,7 @@ def test_an_unreadable_item_does_not_block_the_others(staging: Ledger) -> None:
 
 
 def test_a_second_success_before_an_alarm_does_not_hide_it(staging: Ledger) -> None:
-    """Whoever runs code in the page's function can append facts, but not make a sick release healthy."""
+    """An attacker with code in the page's function can append facts, but not make an unhealthy release healthy."""
     succeeded(staging, "v1.0.0")
     happens(staging, FactKind.ALARM_FIRED, "v1.0.0", alarm="storefront-5xx")
     forged = Fact(
@@ -472,7 +472,7 @@ def test_another_tags_rollback_does_not_block_it(staging: Ledger) -> None:
     assert look(staging) == ["storefront v1.0.0: promoted to production"]
 
 
-# ---- what may be configured ----------------------------------------------------------------------------------------
+# ---- valid configurations ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -486,7 +486,7 @@ def test_another_tags_rollback_does_not_block_it(staging: Ledger) -> None:
     ],
 )
 def test_a_promotion_goes_forward_and_only_from_watched_stages(changes: dict[str, Any], problem: str) -> None:
-    """Fault 126: so there is no circle of stages."""
+    """Fault 126: so there is no cycle of stages."""
     with pytest.raises(DocumentInvalid) as refused:
         read_application(changed(STAGING, changes))
     assert any(str(it).startswith(problem) for it in refused.value.problems), refused.value.problems

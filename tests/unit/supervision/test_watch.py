@@ -1,4 +1,4 @@
-"""What is read of an alarm's event, by whatever way it came; and what an execution's end says of who stopped it."""
+"""Reads an alarm's event from either source, and from an execution's end the person who stopped it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What every kind of target promises, in one suite: the cases of `tagship_cli.conformance`, on a target in memory.
+"""The promises of every kind of target in one suite: the cases of `tagship_cli.conformance`, on a target in memory.
 
-A kind's authors write a `Bench`, a target in memory that keeps AWS's rules, and derive a test class from `Conformance`, or
-from those below that fit the kind.
+A kind's authors write a `Bench`, a target in memory that follows AWS's rules, and derive a test class from
+`Conformance`, or from one of the classes below.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tagship_cli.conformance.bench import (
 from tagship_cli.conformance.cases import CASES, Case, Make
 
 ALWAYS = frozenset({"drift", "delete", "meet", "lose", "refuse"})
-"""What others can do to every bench."""
+"""The abilities of every bench."""
 
 
 class Conformance(ABC):
     """Derive from it, or from those below that fit the kind, and say how a bench is made."""
 
     adds: ClassVar[frozenset[str]] = ALWAYS
-    """What others can do to this part's benches."""
+    """The abilities of these benches."""
 
     @abstractmethod
     def make(self) -> Bench:
@@ -82,7 +82,7 @@ class Beginning(Conformance):
 
 
 class Settings(Conformance):
-    """A kind whose candidate is also made of settings that stand outside of the release."""
+    """A kind whose candidate also depends on settings outside the release."""
 
     adds = frozenset({"reconfigure"})
 

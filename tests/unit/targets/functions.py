@@ -53,11 +53,11 @@ class FakeLambda:
     """One function, `storefront`, whose version 1 is the old code and serves behind the alias `live`."""
 
     uploads: dict[tuple[str, str, str], bytes] = field(default_factory=lambda: {(BUCKET, KEY, "7"): NEW})
-    """What lies in S3, by bucket, key and version."""
+    """The objects in S3, by bucket, key and version."""
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
     aliases: dict[str, dict[str, Any]] = field(default_factory=dict)
     takes: str = "Successful"
-    """How an update of the code ends: `Successful`, `InProgress` until told otherwise, or `Failed`."""
+    """The status of a code update: `Successful`, `InProgress` until it is changed, or `Failed`."""
     becomes: str = "Active"
     """The state of a version when it is published."""
     provisioned: bool = False
@@ -74,7 +74,7 @@ class FakeLambda:
     """Bytes of the account's 75 GiB for code."""
     calls: list[str] = field(default_factory=list)
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
-    """What others do right before an operation, once."""
+    """Actions of others right before an operation, once."""
     refuses: dict[str, ClientError] = field(default_factory=dict)
     revisions: Any = field(default_factory=lambda: (f"revision {number}" for number in itertools.count(1)))
 
@@ -116,7 +116,7 @@ class FakeLambda:
 
     @property
     def serving(self) -> tuple[str, dict[str, float]] | None:
-        """What the alias gives to whom; None when there is none."""
+        """The alias's routing; None if there is no alias."""
         alias = self.aliases.get("live")
         return (
             (alias["FunctionVersion"], alias["RoutingConfig"]["AdditionalVersionWeights"]) if alias else None
@@ -124,7 +124,7 @@ class FakeLambda:
 
     @property
     def writes(self) -> list[str]:
-        """What was done to the function, beside looking and keeping the baseline."""
+        """Writes to the function, without reads and without keeping the baseline."""
         return [call for call in self.calls if not call.startswith("get_")]
 
     # ---- the API -----------------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ class FakeLambda:
         del self.versions[Qualifier]
 
     def _called(self, operation: str, function: str, *, holds: bool = False) -> None:
-        """`holds`: it is about the alias that keeps the baseline, and not about what serves."""
+        """`holds`: whether it concerns the alias that keeps the baseline, not the serving alias."""
         if function != "storefront":
             raise aws_error(
                 "ResourceNotFoundException", status=404, message=f"Function not found: {function}"
@@ -341,6 +341,6 @@ def target(client: Any, *, tag: str = "v1.4.0", **changes: Any) -> LambdaFunctio
 
 
 def artifacts(code: bytes = NEW, *, name: str = "function") -> dict[str, tuple[Artifact, PinnedObject]]:
-    """What a release brings."""
+    """A release's artifacts."""
     artifact = Artifact(name=name, file="storefront.zip", sha256=sha256(code), size=len(code))
     return {name: (artifact, PinnedObject(bucket=BUCKET, key=KEY, versionId="7", size=len(code)))}

@@ -93,10 +93,10 @@ class FakeStates:
         self.refused: tuple[str, Exception] | None = None
         self.others: Callable[[], object] | None = None
         self.moved: Callable[[], object] | None = None
-        """What others do right before the next write of the alias, once."""
+        """Actions of others right before the alias's next write, once."""
         self.loses = False
 
-    # ---- what somebody does by hand
+    # ---- manual changes --------------------------------------------------------------------------------------------
 
     def change(self, **settings: Any) -> None:
         """Another revision of the state machine itself."""
@@ -113,11 +113,11 @@ class FakeStates:
         return number
 
     def point(self, routes: Mapping[str, int], alias: str = "live") -> None:
-        """Moves the alias, without a word about who did."""
+        """Moves the alias without a fencing number."""
         self.aliases.setdefault(alias, {"description": ""})["routes"] = dict(routes)
 
     def begin(self, name: str, *, version: str = "", alias: str = "", **how: Any) -> None:
-        """An execution that somebody starts."""
+        """Starts an execution."""
         self.executions.insert(
             0,
             {
@@ -335,7 +335,7 @@ class FakeStates:
         return {_last(each["stateMachineVersionArn"]): each["weight"] for each in asked}
 
     def _count(self, name: str, wanted: Mapping[str, Any]) -> None:
-        """The same write again changes nothing; another alias is nobody's."""
+        """A repeated write changes nothing; another alias is ignored."""
         self.writes += name == "live" and self.aliases.get(name) != wanted
 
     def _called(self, operation: str) -> None:
@@ -355,7 +355,7 @@ class FakeStates:
 
 
 class Checked:
-    """The same as boto3 offers it: a request that boto3 would refuse is refused here, too."""
+    """The same with boto3's validation: an invalid request is refused here, too."""
 
     def __init__(self, states: FakeStates) -> None:
         self.states = states

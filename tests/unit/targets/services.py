@@ -29,7 +29,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "deregister_task_definition": ("ecs:DeregisterTaskDefinition",),
 }
 BY_A_PERSON = {"ecs:DeregisterTaskDefinition"}
-"""What only `tagship retention` does, with the rights of the person who runs it."""
+"""Actions that only `tagship retention` uses, with the person's permissions."""
 
 
 def task(**changed: Any) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class FakeEcs:
         self.loses = False
         self._clock = (datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=n) for n in itertools.count())
 
-    # ---- what somebody does by hand
+    # ---- manual changes --------------------------------------------------------------------------------------------
 
     def register(self, definition: Mapping[str, Any]) -> str:
         """A new revision; says its name."""

@@ -64,7 +64,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 @dataclass
 class Faults:
-    """What AWS refuses, and what others do at the same time, for a bucket and a function together."""
+    """AWS refusals and concurrent actions of others, shared by a bucket and a function."""
 
     refused: tuple[str, Exception] | None = None
     others: Callable[[], object] | None = None
@@ -74,13 +74,13 @@ class Faults:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def called(self, operation: str, *actions: str) -> None:
-        """Raises what AWS answers to those who may not."""
+        """Raises AWS's error for a missing permission."""
         self.calls.append(operation)
         if self.refused and self.refused[0] in (actions or ACTIONS[operation]):
             raise self.refused[1]
 
     def written[T](self, operation: str, write: Callable[[], T]) -> T:
-        """One write, before which others do something, and whose answer may be lost."""
+        """One write: others act before it, and its response may be lost."""
         self.called(operation)
         with self.lock:
             others, self.others = self.others, None
@@ -88,7 +88,7 @@ class Faults:
             others()
         with self.lock:
             answer = write()
-            self.writes += operation != "update_function"  # nobody notices the edited copy
+            self.writes += operation != "update_function"  # nobody sees the edited copy
             return write() if self.loses else answer
 
 
@@ -180,10 +180,10 @@ class FakeCloudFront:
         self.etag = next(self.etags)
         self.status = "DEPLOYED"
         self.error = ""
-        """What CloudFront says of code that it can't run."""
+        """CloudFront's error for code that it can't run."""
         self.slow = False
         self.served = code
-        """What edge locations run."""
+        """The published code."""
         self.renames = True
         """Whether publishing changes the ETag of the edited copy too: AWS does not say, so both must do."""
 
@@ -209,7 +209,7 @@ class FakeCloudFront:
         self.faults.written("update_function", write)
 
     def test_function(self, *, Name: str, IfMatch: str, Stage: str, EventObject: bytes) -> dict[str, Any]:
-        """As it would answer a request that asks for one release; what it really does, Node.js shows elsewhere."""
+        """The response for a request that selects a release; Node.js tests the real code elsewhere."""
         assert Stage == "DEVELOPMENT"
         self.faults.called("test_function")
         self._matches(IfMatch)

@@ -56,13 +56,13 @@ def _model(service: str) -> ServiceModel:
 
 @dataclass
 class FakeStacks:
-    """CloudFormation with one stack, and S3; `client` gives either, as a session would."""
+    """CloudFormation with one stack, and S3; `client` returns either, like a session."""
 
     uploads: dict[tuple[str, str, str], bytes] = field(
         default_factory=lambda: {(RELEASES, KEY, "7"): NEW.encode()}
     )
     kept: dict[str, bytes] = field(default_factory=dict)
-    """What lies in the bucket of templates, by its key."""
+    """The templates in the bucket, by key."""
     body: str = OLD
     parameters: dict[str, str] = field(default_factory=lambda: {"Size": "small", "Secret": "s3cr3t"})
     status: str = "UPDATE_COMPLETE"
@@ -73,9 +73,9 @@ class FakeStacks:
     fails: str = ""
     """Why the next update fails and is rolled back."""
     computes: str = "CREATE_COMPLETE"
-    """What a change set is as soon as it is made."""
+    """The status of a new change set."""
     changes: list[dict[str, Any]] | None = None
-    """What every change set says; otherwise what follows from the templates."""
+    """Overrides the changes of every change set; by default they are computed from the templates."""
     nested: dict[str, dict[str, Any]] = field(default_factory=dict)
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By ARN."""
@@ -89,7 +89,7 @@ class FakeStacks:
     """DescribeStacks shows the state before the last event."""
     events: list[dict[str, Any]] = field(default_factory=list)
     before: tuple[str, dict[str, str]] | None = None
-    """What an operation in progress began with."""
+    """The state in which the operation in progress started."""
     to: str = ""
     counted: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -98,7 +98,7 @@ class FakeStacks:
         self._event("UPDATE_COMPLETE", "")
 
     def client(self, service: str) -> Any:
-        """Either service; each request is one that boto3 would send."""
+        """Either service; each request must be valid for boto3."""
         model = _model(service)
 
         def asked(name: str) -> Callable[..., Any]:
@@ -395,7 +395,7 @@ def target(stacks: Any, *, tag: str = "v1.4.0", spec: StackTarget = SPEC) -> Sta
 
 
 def artifacts(body: str = NEW, *, name: str = TEMPLATE) -> dict[str, tuple[Artifact, PinnedObject]]:
-    """What a release brings."""
+    """A release's artifacts."""
     content = body.encode()
     digest = hashlib.sha256(content).hexdigest()
     artifact = Artifact(name=name, file="template.json", sha256=digest, size=len(content))

@@ -1,4 +1,4 @@
-"""What approvers read of a change set, what stops a release before it, and how a stack gets back what served before."""
+"""What approvers read about a change set, what stops a release before it, and how a stack is restored."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def plan(stacks: FakeStacks, *, spec: Any = SPEC, **parameters: str) -> Change:
 
 
 def asked(stacks: FakeStacks, action: str) -> dict[str, Any]:
-    """What the last call of this action said."""
+    """The parameters of this action's last call."""
     return next(about for name, about in reversed(stacks.calls) if name == f"cloudformation:{action}")
 
 
@@ -353,7 +353,7 @@ def test_a_template_is_inspected(stacks: FakeStacks, content: bytes, why: str) -
     assert [why in problem for problem in problems] == ([True] if why else [])
 
 
-# ---- while it is updated, and the way back -------------------------------------------------------------------------
+# ---- during the update, and the rollback ---------------------------------------------------------------------------
 
 
 def test_a_failed_update_is_rolled_back_by_cloudformation_with_its_reason(

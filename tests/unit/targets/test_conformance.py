@@ -24,7 +24,7 @@ WRITES = ("update_function_code", "publish_version", "create_alias", "update_ali
 
 
 class SlowLambda(FakeLambda):
-    """A function with settings, whose alias may have provisioned concurrency, and whose client may lose answers."""
+    """A function with settings, whose alias may have provisioned concurrency, and whose client may lose responses."""
 
     slow = False
     loses = False

@@ -1,4 +1,4 @@
-"""What a team's own function answers, read within bounds; and what it is told."""
+"""Responses of a team's own function are read within limits; its requests are as documented."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ASK: dict[str, Any] = {
 
 
 class Function:
-    """A function that gives one answer, and remembers what it was told."""
+    """A function that gives one response and remembers its requests."""
 
     def __init__(self, answer: Any, *, raised: bool = False) -> None:
         self.answer = answer if isinstance(answer, bytes) else json.dumps(answer).encode()

@@ -46,7 +46,7 @@ class FakeRoute53:
     """One zone; a batch is taken as a whole or not at all."""
 
     class exceptions:  # noqa: N801 (as boto3 names it)
-        """What a client raises."""
+        """The error that a client raises."""
 
         InvalidChangeBatch = InvalidChangeBatch
 

@@ -1,4 +1,4 @@
-"""What only a service on ECS does: comparing task definitions, deployments that ECS gives up, writes without a condition."""
+"""Specific to ECS services: comparing task definitions, deployments that ECS abandons, unconditional writes."""
 
 from __future__ import annotations
 

@@ -647,7 +647,7 @@ def test_an_alias_without_a_fencing_number_is_written_too(functions, release):
 
 @pytest.mark.parametrize("percent", [0, 10])
 def test_the_releases_pending_write_is_refused_after_the_restore(functions, release, percent):
-    """Faults 27 and 28: it had renewed its lease and looked at the target, and was stopped just before its write."""
+    """Faults 27 and 28: it had renewed its lease and read the target, and was stopped just before its write."""
     if percent:
         release.shift(percent)
     release.restore()
@@ -995,13 +995,13 @@ def test_a_version_to_restore_exists_with_its_recorded_code():
         target(FakeLambda(refuses={"get_function_configuration": aws_error("AccessDenied")})).exists(RECORDED)
 
 
-# ---- who calls it --------------------------------------------------------------------------------------------------
+# ---- callers -------------------------------------------------------------------------------------------------------
 
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:orders"
 
 
 def test_callers_of_the_function_itself_are_a_warning():
-    """Fault 91: they pass the alias by, and get what is uploaded at once."""
+    """Fault 91: they bypass the alias, and run what is uploaded at once."""
     function = FakeLambda()
     function.permitted = {"": ["s3.amazonaws.com"], "live": ["apigateway.amazonaws.com"]}
     function.triggers = {"": [QUEUE, f"{QUEUE}-2"], "live": [f"{QUEUE}-3"]}
@@ -1057,7 +1057,7 @@ def test_a_caller_of_the_current_version_itself_is_a_warning_too():
     ids=str,
 )
 def test_an_alias_that_has_callers_by_now_is_not_deleted(functions, first, attached):
-    """Fault 99: a permission on the alias would be gone with it, and nobody knows how it was made."""
+    """Fault 99: a permission on the alias would be deleted with it, and nobody knows how to create it again."""
     first.shift(100)
     for name, value in attached.items():
         setattr(functions, name, value)
@@ -1082,7 +1082,7 @@ def test_callers_of_the_function_itself_do_not_keep_a_first_releases_alias(funct
 
 
 def clean_up(functions):
-    """What a tool does that deletes old versions: all that it can."""
+    """A clean-up tool that deletes as many old versions as it can."""
     for version in sorted(functions.versions):
         with suppress(ClientError):
             functions.delete_function(FunctionName="storefront", Qualifier=version)
@@ -1170,7 +1170,7 @@ def test_approvers_are_warned_when_code_storage_is_nearly_used_up(functions, use
 
 @pytest.mark.parametrize("state", ["Inactive", "Pending"])
 def test_an_inactive_version_is_not_restored_before_it_is_active(functions, release, state):
-    """Fault 98: traffic would meet errors until Lambda has woken it."""
+    """Fault 98: traffic would meet errors until Lambda has activated it."""
     functions.versions["1"]["State"] = state
     with pytest.raises(
         BaselineMissing, match=f"it is in the state {state}.*aws lambda wait published-version-active"

@@ -1,4 +1,4 @@
-"""What is sent to Lambda, field by field, against AWS's own model of the API."""
+"""The requests to Lambda, field by field, against AWS's own model of the API."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_a_first_release_creates_the_alias_and_its_rollback_deletes_it(client):
         stub.add_response(
             "get_alias", alias("2", "r1", description="tagship storefront v1.4.0, fence 1"), ALIAS
         )
-        # what calls the alias by now would be deleted with it
+        # an alias with callers would be deleted with their permissions
         of_alias = {"FunctionName": "storefront", "Qualifier": "live"}
         stub.add_client_error("get_policy", "ResourceNotFoundException", expected_params=of_alias)
         stub.add_response(

@@ -1,4 +1,5 @@
-"""A deployment package is looked into, never run: what Lambda would refuse or could not start is said before approval."""
+"""A deployment package is inspected, never run: what Lambda would refuse or could not start is reported before
+approval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A static site: its package, its plan, its uploads, and what happens beside its twins and foreign changes."""
+"""A static site: its package, plan and uploads, and what happens with duplicates and foreign changes."""
 
 from __future__ import annotations
 
@@ -306,7 +306,7 @@ def test_a_file_that_cannot_be_copied_is_uploaded(site: Site) -> None:
 
 
 def test_a_large_upload_continues_where_it_stopped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faults 60 and 109. Each call has time for four files; the clock moves with each look at it."""
+    """Faults 60 and 109. Each call has time for four files; the clock advances each time it is read."""
     site.serve(OLD)
     files = {**NEW, **{f"page-{number}.html": b"%d" % number for number in range(10)}}
     planned = Planned(site, files)
@@ -409,7 +409,7 @@ def test_an_unpublished_edit_is_published_by_the_next_attempt(release: Planned) 
 
 
 def test_an_unpublished_edit_is_refused_after_the_restore(release: Planned) -> None:
-    """A late twin stands between its two writes while the rollback runs."""
+    """A late duplicate is between its two writes while the rollback runs."""
     site, restored = release.site, []
     publish = site.cloudfront.publish_function
 

@@ -1,4 +1,4 @@
-"""The CloudFront function: what its code says, and what it does, in a JavaScript engine."""
+"""The CloudFront function: the data in its code, and its behaviour in a JavaScript engine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def asked(uri: str = "/", *, ip: str = "203.0.113.7", **headers: str) -> dict[st
 
 
 def answers(code: Code, *events: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the function makes of each request, in Node.js, without anything that CloudFront does not have."""
+    """The function's result for each request, in Node.js, without anything that CloudFront does not have."""
     if NODE is None:
         pytest.skip("Node.js is not installed: what the function does is not tested here.")
     script = (

@@ -18,7 +18,7 @@ from tests.unit.targets.sites import SPEC
 from tests.unit.targets.test_static_site_conformance import SiteBench
 
 CALLS = 6
-"""What each act asks of CloudFront: two looks, an edit, a look, a try-out or not, a publication, a look or not."""
+"""Each action's CloudFront calls: two reads, an edit, a read, an optional test, a publication, an optional read."""
 ORDERS = [
     [0 if at in first else 1 for at in range(2 * CALLS)]
     for first in itertools.combinations(range(2 * CALLS), CALLS)
@@ -79,7 +79,7 @@ class Both:
         self.stood = dict(self.bench.site.cloudfront.copies)
 
     def run(self, order: Sequence[int], *acts: Callable[[StaticSite], Any]) -> list[Any]:
-        """What each act answered, or the error that it ended with."""
+        """Each action's result, or the error that it ended with."""
         site, turns, answers = self.bench.site, Turns(order), [None, None]
         site.cloudfront.copies = dict(self.stood)
         site.cloudfront.settle()

@@ -1,4 +1,4 @@
-"""What only a state machine does: comparing definitions, versions and aliases without a precondition, executions."""
+"""Specific to state machines: comparing definitions, versions, unconditional alias writes, executions."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class MachineBench:
         )
 
     def state(self) -> Any:
-        """The alias alone: what is published after approval, no caller of it notices."""
+        """Only the alias, because callers do not notice what is published after approval."""
         return deepcopy(self.states.aliases.get("live"))
 
     def shares(self) -> dict[str, int]:

@@ -16,7 +16,7 @@ from tests.unit.targets.test_static_site_turns import Taking, Turns
 from tests.unit.targets.test_step_functions_conformance import SPEC, MachineBench
 
 CALLS = 10
-"""What an act asks at most: looks at alias, tags and version, a tag, looks, a write, a look at the tags."""
+"""An action's calls at most: reads of alias, tags and version, a tag, reads, a write, a read of the tags."""
 ORDERS = [
     [0] * first + [1] * second + [0, 1] * CALLS for first in range(CALLS) for second in range(CALLS)
 ] + [random.Random(seed).sample([0, 1] * CALLS, 2 * CALLS) for seed in range(150)]
@@ -35,7 +35,7 @@ class Both:
         self.release.prepare()
 
     def run(self, order: Sequence[int], *acts: Callable[[StateMachine], Any]) -> list[Any]:
-        """What each act answered, or the error that it ended with."""
+        """Each action's result, or the error that it ended with."""
         states, turns, answers = self.bench.states, Turns(order), [None, None]
         states.aliases, states.tags = deepcopy({"live": self.stands}), {}
 

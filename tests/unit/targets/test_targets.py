@@ -16,7 +16,7 @@ from tests.unit.builders import application
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_sessions_are_reused_for_every_kind_of_target(kind: Kind) -> None:
-    """What the application's role gave is looked up by what it was given for, settings and all."""
+    """The application's sessions are cached by what they were requested for, including settings."""
 
     def errand() -> Errand:
         checks = [{"type": "http", "url": "https://storefront.example.com/health"}]

@@ -1,4 +1,4 @@
-"""Other people's text hides nothing, whichever way it reaches a reader, and is as long as it may be."""
+"""Other people's text hides nothing in any output, and its length is limited."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ NEVER = frozenset("\u2800\u3164\u115f\u1160\uffa0\u034f\u180b\u180c\u180d\u180f\
 
 
 def hidden_in(text: str) -> list[str]:
-    """What a reader does not see: every control and format character, fillers, and what only chooses a picture.
+    """Invisible characters: every control and format character, fillers, and variation selectors.
 
-    A joiner may stand between two pictures, and a choice of picture after one.
+    A joiner may be between two pictures, and a variation selector after one.
     """
     return [
         char

@@ -1,4 +1,4 @@
-"""The bench counts, adds and tells rightly; what it measures is no test's business."""
+"""The bench counts, adds and reports correctly; its measurements are not tested."""
 
 from __future__ import annotations
 

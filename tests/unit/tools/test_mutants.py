@@ -1,4 +1,4 @@
-"""What a mutation run breaks and by which tests is there, and is counted rightly; the run itself is no test's business."""
+"""A mutation run's code and tests exist, and its results are counted correctly; the run itself is not tested."""
 
 from __future__ import annotations
 

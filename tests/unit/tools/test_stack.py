@@ -18,7 +18,7 @@ SECONDS = 20
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the engine's environment has its programs: here, some that write down who they are, and then wait."""
+    """A fake engine environment, with programs that write down who they are, and then wait."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setattr(stack, "ENGINE_BIN", folder)
@@ -32,7 +32,7 @@ def program(path: Path, script: str) -> None:
 
 @pytest.fixture(autouse=True)
 def _can_be_stopped() -> Iterator[None]:
-    """Whoever runs the tests in the background ignores SIGINT for them, and Python leaves it ignored."""
+    """A shell that runs the tests in the background makes them ignore SIGINT, and Python keeps that."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -52,7 +52,7 @@ def written(path: Path) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Running, and no zombie that nobody has waited for."""
+    """Running, and not a zombie."""
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
