@@ -1,8 +1,9 @@
-"""The personal link: a reference and a MAC, nothing that is worth reading.
+"""The personal link: a reference and a MAC, and no readable data.
 
-The MAC is KMS's, so no function ever holds the key: the sender's role may only generate, the page's only verify. It covers a
-canonical message of purpose, approval, approver, stage, digest and expiry. The token is 48 bytes in 64 characters of
-base64url; 48 divides by three, so there is no padding and there are no spare bits, and every character matters.
+KMS makes the MAC, so no function ever holds the key: the sender's role can only generate MACs, the page's only verify
+them. It covers a canonical message of purpose, approval, approver, stage, digest and expiry. The token is 48 bytes in
+64 characters of base64url; 48 divides by three, so there is no padding and there are no spare bits, and every character
+matters.
 
     1 version | 4 key | 6 approver | 5 expiry, seconds since 1970 | 32 MAC
 """
@@ -78,7 +79,7 @@ class Token:
 
     @classmethod
     def parse(cls, text: str) -> Token:
-        """Read the one spelling that a token has.
+        """Parses the only valid spelling of a token.
 
         Raises:
             LinkInvalid: it is anything else.
@@ -96,9 +97,10 @@ class Token:
 
 
 def key_ref(key_id: str) -> str:
-    """A key's short name in a link: the same for its id and its ARN, so that both sides may be told either.
+    """A key's short name in a link. It is the same for the key's id and its ARN, so each side may know either.
 
-    Not for a key's alias in KMS: it moves to another key, and then links would name a key that did not sign them.
+    Not for a key's alias in KMS: an alias can move to another key, and links would then name a key that did not sign
+    them.
     """
     return hashlib.sha256(key_id.rpartition(":key/")[2].encode()).hexdigest()[:8]
 
@@ -152,13 +154,13 @@ class LinkVerifier:
         self._stage = stage
 
     def verify(self, token: str, record: RequestRecord | None, now: datetime) -> str:
-        """Whose link this is, in the record's spelling.
+        """The approver of this link, in the record's spelling.
 
-        A well-formed token costs one call of KMS whether or not there is such an approval or approver, so that how long
-        the answer takes says nothing either.
+        A well-formed token costs one KMS call whether or not the approval or the approver exists, so that the response
+        time reveals nothing.
 
         Raises:
-            LinkInvalid: it is not this approval's, or no longer.
+            LinkInvalid: it is not this approval's, or no longer valid.
             AwsUnavailable: KMS throttled the call or could not be reached.
             CredentialsRefused: the role may not use the key.
         """

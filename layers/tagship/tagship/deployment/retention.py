@@ -1,7 +1,7 @@
-"""Which old revisions may go: by the policy, and never what a rollback could need.
+"""Decides which old revisions to delete: by the policy, and never one that a rollback could need.
 
-The decision is pure. Deleting holds the application's lock: a release that comes meanwhile waits, and a rollback takes the
-lock over, which stops the deleting.
+The decision is pure. Deleting holds the application's lock: a release that starts meanwhile waits, and a rollback takes
+the lock, which stops the deleting.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from tagship.targets.kind import Keeper, Stored
 from tagship.text.words import count
 
 LEASE_SECONDS = 300
-"""Renewed before each deletion; who dies with the lock holds up the next release no longer than this."""
+"""The lease in seconds, renewed before each deletion. A crashed run blocks the next release no longer than this."""
 _OPEN = (Status.RUNNING, Status.ROLLBACK_FAILED)
-"""Releases that may still move traffic, or be rolled back, although another one is current."""
+"""Statuses of releases that may still move traffic or be rolled back, although another one is current."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:
-    """What becomes of one thing that the target keeps."""
+    """Whether one stored thing is kept or deleted."""
 
     stored: Stored
     releases: tuple[str, ...]
-    """The tags of the releases that it is of, newest first."""
+    """The tags of its releases, newest first."""
     stays: str
-    """Why it stays; empty where it goes."""
+    """Why it is kept; empty if it is deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What came of deleting one thing."""
+    """The result of one deletion."""
 
     fate: Fate
     refused: str = ""
@@ -49,7 +49,7 @@ class Done:
 
 
 Made = Mapping[str, Sequence[Revision]]
-"""What the attempts of each tag have made, whether or not it ever served."""
+"""The revisions that each tag's attempts made, deployed or not."""
 
 
 def recorded(records: Sequence[ReleaseRecord], made: Made) -> list[Revision]:
@@ -72,10 +72,10 @@ def fates(
     others: Mapping[str, Sequence[Revision]] | None = None,
     stored_as: Callable[[Revision], str] = str,
 ) -> list[Fate]:
-    """What goes and what stays, and why, in the order in which it is stored.
+    """What is kept and what is deleted, and why, in the target's order.
 
-    `current` is what production runs by the ledger, `serving` what the target itself says: each is kept. So is what
-    `others`, the other applications of the stage, have recorded of the same thing, by the kind's `stored_as`.
+    `current` is the current release in the ledger, `serving` the target's own answer; both are kept. Anything that
+    `others`, the stage's other applications, have recorded is kept too, compared by the kind's `stored_as`.
     """
     needed = _needed(records, made, current, serving)
     chosen = _chosen(policy, records, made, now) if policy else {}
@@ -104,7 +104,7 @@ def fates(
 
 
 Reasons = dict[str, str]
-"""Why a revision stays, by its id and by its digest: what is only planned has no id yet."""
+"""Why a revision is kept, by its id and its digest, because a planned one has no id yet."""
 
 
 def _keep(reasons: Reasons, revision: Revision | None, why: str) -> None:
@@ -116,7 +116,7 @@ def _keep(reasons: Reasons, revision: Revision | None, why: str) -> None:
 def _needed(
     records: Sequence[ReleaseRecord], made: Made, current: CurrentRecord | None, serving: Revision | None
 ) -> Reasons:
-    """What is needed whatever the policy says: it serves, may serve soon, or may be restored."""
+    """Revisions that are kept under any policy: they serve, may serve soon, or may be restored."""
     needed: Reasons = {}
     _keep(needed, serving, "it serves traffic")
     if current:
@@ -133,7 +133,7 @@ def _needed(
 
 
 def _chosen(policy: Retention, records: Sequence[ReleaseRecord], made: Made, now: datetime) -> Reasons:
-    """What the policy keeps."""
+    """The revisions that the policy keeps."""
     chosen: Reasons = {}
     succeeded = [each for each in _newest_first(records) if each["status"] == Status.SUCCEEDED]
     newest = succeeded[: policy.releases]
@@ -153,28 +153,28 @@ def _chosen(policy: Retention, records: Sequence[ReleaseRecord], made: Made, now
 
 
 def _is_planned(record: ReleaseRecord) -> bool:
-    """A proposed configuration has a plan, and no location."""
+    """A proposed configuration has a plan without a location."""
     return bool(record.get("plan") and record["plan"]["locations"])
 
 
 def _planned(record: ReleaseRecord) -> Revision | None:
-    """What the release made, or would make."""
+    """The revision that the release made or would make."""
     return location_of(record)["candidate"] if _is_planned(record) else None
 
 
 def _made(record: ReleaseRecord, made: Made) -> list[Revision]:
-    """Everything that a release made: its candidate, and what no later attempt, plan or proof names."""
+    """Every revision that a release made: its candidate, and those named by no later attempt, plan or proof."""
     planned = _planned(record)
     return [*([planned] if planned else []), *made.get(record["tag"], ())]
 
 
 def _name(revision: Revision) -> str:
-    """Its id. What is only planned has none, but may have stored something, like a stack's template."""
+    """Its id. A planned revision has none, but may have stored something, such as a stack's template."""
     return revision["id"] or revision["digest"]
 
 
 def _restored(record: ReleaseRecord) -> Iterator[Revision]:
-    """What a rollback of a release leads to, or stands at before it has led there."""
+    """The revision that a rollback of the release restores, and the one it may still be on before that."""
     if _is_planned(record):
         location = location_of(record)
         yield from (each for each in (location["baseline"], location.get("replaced")) if each)

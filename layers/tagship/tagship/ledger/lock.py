@@ -23,7 +23,7 @@ SPARE_SECONDS = 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """What a holder gets."""
+    """A holder's lock."""
 
     fence: int
     leaseEnds: str
@@ -43,7 +43,7 @@ class Holder:
     rollback: bool = False
     """A rollback of the release took it over."""
     upkeep: bool = False
-    """No release is at work: a person deletes old revisions, and named the release that production runs."""
+    """No release is running: a person deletes old revisions, in the name of the current release."""
     since: str = ""
     """When the holder took it."""
 
@@ -62,7 +62,7 @@ class Holder:
 
 
 def holder(ledger: Ledger, application: str) -> Holder | None:
-    """Who has the application's lock, if anyone (the lease may have expired)."""
+    """The holder of the application's lock, if there is one (the lease may have expired)."""
     return _holder_in(ledger.get(application_key(application), _LOCK) or {})
 
 
@@ -83,7 +83,7 @@ def _holder_in(item: Item) -> Holder | None:
 
 
 def open_ones(ledger: Ledger) -> list[tuple[str, Holder]]:
-    """Every application whose lock someone has, unless it is kept for a person, and the holder."""
+    """Every application whose lock is held and not kept for a person, with the holder."""
     found = [(str(item["pk"]), ledger.get(str(item["pk"]), _LOCK) or {}) for item in ledger.open_of("lock")]
     return [
         (pk.removeprefix(application_key("")), present)
@@ -104,16 +104,16 @@ def acquire(
     details: Mapping[str, object] | None = None,
     only_while: Sequence[Change] = (),
 ) -> Lock:
-    """Takes the lock for this execution, or renews what it already has; `details` are added to its fact.
+    """Takes the lock for this execution, or renews it; `details` are added to its fact.
 
-    `only_while` is what must still hold of the release that it is taken for, so that none is taken for one that has ended.
+    `only_while` are conditions on the release, so that an ended release gets no lock.
 
-    `taking_over` is the rollback's right over the release that it rolls back: it gets the next fencing number even while
-    that release's lease runs, so that nothing the release may still do reaches the target; but not over another rollback
-    that is at it. A lock that was kept for a person stays kept until an ending frees it, and so does a rollback's whose
-    lease has ended: it died, and what serves is not known until somebody has looked.
+    `taking_over` lets a rollback take the lock from the release that it rolls back: it gets the next fencing number
+    even during that release's lease, so that no late write of the release reaches the target. It can't take the lock
+    from another running rollback. A lock kept for a person stays kept until an ending frees it. So does the lock of a
+    rollback whose lease has expired: it died, and what serves is unknown until somebody has checked.
 
-    Raises LockHeld when another release has it or something has changed since we looked, LockKept when it is kept for a
+    Raises LockHeld if another release has it or something has changed since it was read, LockKept if it is kept for a
     person.
     """
     pk = application_key(application)
@@ -133,7 +133,7 @@ def acquire(
         raise _held(application, tag, present)
     only_if = "#fence = :known" if item else "attribute_not_exists(pk)"
     values: dict[str, object] = {":known": known} if item else {}
-    if present and not entitled:  # its lease has ended, and was neither renewed nor kept since we looked
+    if present and not entitled:  # its lease has ended, and it was neither renewed nor kept since it was read
         only_if += " AND #leaseEnds = :ended AND attribute_not_exists(#kept)"
         values[":ended"] = present.leaseEnds
     by_a_rollback: dict[str, Any] = {"rollback": True} if taking_over else {}
@@ -175,12 +175,12 @@ def acquire(
 
 
 def borrow(ledger: Ledger, *, application: str, tag: str, attempt: int, execution: str, seconds: int) -> Lock:
-    """Takes a free lock while no release is at work, in the name of the release that production runs.
+    """Takes a free lock while no release is running, in the name of the current release.
 
-    A release that comes meanwhile waits. A rollback of that release does not: it takes the lock over, as it would from the
+    A release that starts meanwhile waits. A rollback of the current release takes the lock, as it would from the
     release. The sweep ignores it. If the holder dies, the lock stays held until the lease ends.
 
-    Raises LockHeld while a release has the lock, LockKept when it is kept for a person.
+    Raises LockHeld while a release has the lock, LockKept if it is kept for a person.
     """
     pk = application_key(application)
     item = ledger.get(pk, _LOCK) or {}
@@ -196,7 +196,7 @@ def borrow(ledger: Ledger, *, application: str, tag: str, attempt: int, executio
         )
     only_if = "#fence = :known" if item else "attribute_not_exists(pk)"
     values: dict[str, object] = {":known": known} if item else {}
-    if present:  # somebody who died with it
+    if present:  # somebody died with it
         only_if += " AND #leaseEnds = :ended"
         values[":ended"] = present.leaseEnds
     ends = timestamp(ledger.now() + timedelta(seconds=seconds))
@@ -224,7 +224,7 @@ def borrow(ledger: Ledger, *, application: str, tag: str, attempt: int, executio
 
 
 def give_back(ledger: Ledger, *, application: str, fence: int) -> bool:
-    """Frees a borrowed lock; False where it is another's by now."""
+    """Frees a borrowed lock; returns False if somebody else has it by now."""
     try:
         ledger.write(freed(ledger, application=application, fence=fence))
     except Refused:

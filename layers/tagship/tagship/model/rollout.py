@@ -12,9 +12,9 @@ from tagship.model.application import AllAtOnce, Canary, Health, Linear, Step, S
 
 _LONGEST_LOOK_BACK = 600
 LOOK_EVENTS = 14
-"""What a look at health adds to an execution's history when no try fails, however many checks it asks."""
+"""The events that one health check adds to an execution's history if no attempt fails, for any number of checks."""
 EVENTS_FOR_LOOKS = 12_000
-"""Half of the 25,000 events that an execution may have: the rest is for tries that fail, and for all other states."""
+"""Half of the 25,000 events that an execution may have. The rest is for failed attempts and all other states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,17 +28,17 @@ class TrafficStep:
 
 
 def time_to_see(health: Health, *, most: int = _LONGEST_LOOK_BACK) -> int:
-    """Seconds until what happens now shows in all that the checks read; 0 where all ask what serves now.
+    """Seconds until current events show in all data that the checks read; 0 if all checks query the current state.
 
-    `most` is what the stack allows for it: a stack whose measurements arrive at once needs less.
+    `most` is the stack's limit: a stack whose measurements arrive at once needs less.
     """
     return min(most, max(check.LOOKS_BACK for check in health.checks))
 
 
 def traffic_steps(strategy: Strategy, step_seconds: int, *, floor: int = 0) -> tuple[TrafficStep, ...]:
-    """The steps of a strategy; the last one is always 100 percent. `step_seconds` is what the kind of target says.
+    """The steps of a strategy; the last one is always 100 percent. `step_seconds` comes from the kind of target.
 
-    No bake is shorter than `floor`, the `time_to_see`, but the last of several: what it would show was seen before.
+    No bake is shorter than `floor`, the `time_to_see`, except the last of several: it would show nothing new.
     """
     steps = _steps(strategy)
     return tuple(
@@ -48,7 +48,7 @@ def traffic_steps(strategy: Strategy, step_seconds: int, *, floor: int = 0) -> t
 
 
 def only_step(step_seconds: int, *, floor: int = 0) -> tuple[TrafficStep, ...]:
-    """All at once, where nothing serves yet: there is no other version to share the traffic with."""
+    """A single step for a first release: there is no other version to share the traffic with."""
     return traffic_steps(AllAtOnce(type="all-at-once"), step_seconds, floor=floor)
 
 
@@ -57,7 +57,7 @@ def _step(percent: int, bake: int, step_seconds: int) -> TrafficStep:
 
 
 def seconds_needed(steps: Sequence[TrafficStep]) -> int:
-    """How long the whole way takes if nothing goes wrong."""
+    """The duration of the whole rollout if nothing goes wrong."""
     return sum(step.needs for step in steps)
 
 
@@ -66,29 +66,30 @@ def seconds_needed(steps: Sequence[TrafficStep]) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baking:
-    """The wait after a traffic step, in pieces: health is looked at after each."""
+    """The wait after a traffic step, in parts, with a health check after each."""
 
     wait: int
-    """Seconds until the next look; 0 when the bake is over."""
+    """Seconds until the next health check; 0 when the bake is over."""
     until: datetime
     extended: bool = False
-    """Once, because health was inconclusive at its end."""
+    """Whether it was extended, which happens once, if health was inconclusive at its end."""
 
     @classmethod
     def begun(cls, bake: int, *, every: int, now: datetime) -> Baking:
-        """At the moment at which the target has settled on the step."""
+        """A bake that starts now, when the target has settled on the step."""
         return cls(wait=min(bake, every), until=now + timedelta(seconds=bake))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, now: datetime) -> Baking:
-        """From the state machine; no `until` is a bake that is over."""
+        """Reads a bake from the state machine; without `until`, the bake is over."""
         until = datetime.fromisoformat(data["until"]) if data["until"] else now
         return cls(wait=0, until=until, extended=data["extended"])
 
     def looked(self, *, clear: bool, ends: bool, bake: int, every: int, spare: int, now: datetime) -> Baking:
-        """What follows a look: `ends` it at once, or another piece, or, where it was not `clear`, once more of the same.
+        """The bake after a health check: `ends` ends it at once; otherwise it continues, or is extended once if health
+        was not `clear`.
 
-        `spare` is how many seconds of the deployment's budget the steps that follow can do without.
+        `spare` is the number of seconds of the deployment's budget that the following steps do not need.
         """
         if ends:
             return replace(self, wait=0)
@@ -102,12 +103,13 @@ class Baking:
 
 
 def look_every(health: Health, *, deployment_seconds: int) -> int:
-    """Seconds between two looks: what the application asks for, and no less than an execution's history has room for."""
+    """Seconds between two health checks: the application's setting, but no less than an execution's history has room
+    for."""
     return max(health.every, math.ceil(deployment_seconds * LOOK_EVENTS / EVENTS_FOR_LOOKS))
 
 
 def longest_step(bake: int, *, every: int, health_seconds: int) -> int:
-    """A step's bake, the one more that it may get, and a look at the end of each: as long as they may take."""
+    """The longest duration of a step: its bake, the extension, and a health check at the end of each."""
     return bake + max(bake, every) + 2 * health_seconds
 
 

@@ -1,8 +1,8 @@
-"""When an application may be deployed: its weekly windows, and freezes. Pure, and total on whatever `window` let through.
+"""When an application may be deployed: its weekly windows, and freezes. Pure functions that accept everything `window`
+accepts.
 
-A window is open whenever the clock on the wall of its zone shows a time in it. Nothing else has to be said about the change
-to daylight saving time and back: an hour that the clock skips is skipped, and one that it shows twice is open twice. A
-window that begins on one of its days may end on the day after.
+A window is open whenever the local time of its zone is in it. This also covers daylight saving time: an hour that is
+skipped is not open, and an hour that is repeated is open twice. A window may end on the day after it opens.
 """
 
 from __future__ import annotations
@@ -18,33 +18,34 @@ from tagship.model.application import WINDOW, WINDOW_WORDS, Gates
 from tagship.model.recurrence import Recurrence
 
 EVERY_APPLICATION = "*"
-"""Whose freeze is one for all: no application can have this name."""
+"""The name that stands for all applications; no application can have it."""
 LONGEST_WAIT = timedelta(days=7)
-"""What was approved is not deployed much later: who approved it had today's production in mind."""
+"""The longest wait of an approved release, because its approvers had today's production in mind."""
 LOOK_AGAIN = timedelta(minutes=15)
-"""The longest that a waiting release does not look: a freeze that was lifted, or a new one, is seen after this."""
+"""The longest time between two checks of a waiting release. It notices a new or a lifted freeze after at most this
+time."""
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DAYS_AHEAD = 16
-"""A window that the clock skips in one week is there in the next."""
+"""If daylight saving time skips a window in one week, it exists in the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Some hours of some days of the week."""
+    """A time of day on some days of the week."""
 
     text: str
     days: frozenset[int]
-    """On which it opens; 0 is Monday."""
+    """The days on which it opens; 0 is Monday."""
     opens: int
     """Minutes after midnight."""
     closes: int
-    """Minutes after midnight, at most 1440; where that is not after `opens`, on the day after."""
+    """Minutes after midnight, at most 1440. If not after `opens`, it is on the next day."""
     zone: ZoneInfo
 
     def is_open(self, at: datetime) -> bool:
-        """By the clock on the wall, which shows no seconds."""
+        """Compares local time in whole minutes."""
         clock = at.astimezone(self.zone)
         minute, today = clock.hour * 60 + clock.minute, clock.weekday()
         if self.opens < self.closes:
@@ -55,37 +56,37 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
-    """A time in which an application, or every one, may not be deployed."""
+    """A period in which one application, or every application, may not be deployed."""
 
     id: str
     application: str
     """EVERY_APPLICATION for all."""
     reason: str
     author: str
-    """The IAM identity of who froze it."""
+    """The IAM identity of the person who froze it."""
     starts: datetime
     ends: datetime
-    """Of one that comes again: of the time that is now, or comes next."""
+    """Start and end; of a repeating freeze, those of its current or next occurrence."""
     again: Recurrence | None = None
-    """When it comes again."""
+    """Its repetition, if it repeats."""
     calendar: str = ""
     """The name of the calendar file that it came from; empty if a person wrote it."""
 
     def covers(self, at: datetime) -> bool:
-        """From its first moment until just before its last."""
+        """Includes its start and excludes its end."""
         return self.starts <= at < self.ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How it is at a moment."""
+    """Whether an application may be deployed at a moment."""
 
     frozen: tuple[Freeze, ...]
-    """The freezes of that moment."""
+    """The freezes that are active at that moment."""
     in_window: bool
-    """Whether a window is open; always so where there is none."""
+    """Whether a window is open; always true without windows."""
     opens: datetime | None
-    """The first moment from then on at which the application may be deployed; None where there is none in sight."""
+    """The first moment from then on at which the application may be deployed; None if there is none in sight."""
 
     @property
     def is_open(self) -> bool:
@@ -98,17 +99,17 @@ class Leave:
     """Whether an approved release may be deployed at a moment."""
 
     closed: str = ""
-    """What is in its way, in words; where it may be deployed all the same, what it passes."""
+    """What blocks it, in words; if it may be deployed anyway, what it passes."""
     refused: bool = False
-    """It may not, and does not wait, or not any longer."""
+    """It may not be deployed, and does not wait, or no longer waits."""
     wait: int = 0
-    """Seconds until it is asked again; 0 where it does not wait."""
+    """Seconds until the next check; 0 if it does not wait."""
     opens: datetime | None = None
-    """Until when it waits, as things stand."""
+    """The end of its wait, as currently known."""
 
 
 def window(text: str) -> Window:
-    """Raises ValueError, saying what is wrong, for what is no window."""
+    """Parses a window. Raises ValueError, with the reason, if it is not valid."""
     if not re.search(WINDOW, text):
         raise ValueError(f"must be {WINDOW_WORDS}")
     days, times, zone = text.split(" ")
@@ -119,7 +120,7 @@ def window(text: str) -> Window:
 
 
 def standing(windows: Sequence[Window], freezes: Sequence[Freeze], at: datetime) -> Standing:
-    """How it is at a moment, for an application with these windows and freezes; without windows it is always open."""
+    """Whether an application with these windows and freezes may be deployed. Without windows it is always open."""
     return Standing(
         frozen=tuple(freeze for freeze in freezes if freeze.covers(at)),
         in_window=is_open(windows, at),
@@ -130,7 +131,7 @@ def standing(windows: Sequence[Window], freezes: Sequence[Freeze], at: datetime)
 def leave(
     rules: Gates, freezes: Sequence[Freeze], at: datetime, *, since: datetime | None, emergency: bool
 ) -> Leave:
-    """What an approved release does now; `since` is when it began to wait, None for one that has not yet."""
+    """What an approved release does now. `since` is when it began to wait; None if it has not waited yet."""
     windows = [window(text) for text in rules.windows]
     found = standing(windows, freezes, at)
     why = why_closed(windows, found)
@@ -145,14 +146,14 @@ def leave(
 
 
 def is_open(windows: Sequence[Window], at: datetime) -> bool:
-    """Whether one of the windows is open; where there is none, all of time is."""
+    """Whether one of the windows is open; always true without windows."""
     return not windows or any(each.is_open(at) for each in windows)
 
 
 def next_opening(windows: Sequence[Window], at: datetime) -> datetime | None:
     """The first moment, from this one on, at which a window is open.
 
-    None where there is none in two weeks, which no clock that people live by makes possible.
+    None if there is none in two weeks, which no real time zone makes possible.
     """
     if is_open(windows, at):
         return at
@@ -161,7 +162,7 @@ def next_opening(windows: Sequence[Window], at: datetime) -> datetime | None:
 
 
 def opening(windows: Sequence[Window], freezes: Sequence[Freeze], at: datetime) -> datetime | None:
-    """The first moment, from this one on, at which a window is open and nothing is frozen; None where none is in sight."""
+    """The first moment, from this one on, with an open window and no freeze; None if none is in sight."""
     moment = next_opening(windows, at)
     while moment is not None:
         ends = [freeze.ends for freeze in freezes if freeze.covers(moment)]
@@ -172,7 +173,7 @@ def opening(windows: Sequence[Window], freezes: Sequence[Freeze], at: datetime) 
 
 
 def why_closed(windows: Sequence[Window], found: Standing) -> str:
-    """The freezes with their reasons, and the windows; empty where it is open."""
+    """The freezes with their reasons, and the windows; empty if it is open."""
     sentences = [
         f"{'Everything' if freeze.application == EVERY_APPLICATION else freeze.application} is frozen until "
         f"{said(freeze.ends, windows)} by {freeze.author}: {freeze.reason.rstrip('.')}."
@@ -184,7 +185,7 @@ def why_closed(windows: Sequence[Window], found: Standing) -> str:
 
 
 def said(moment: datetime, windows: Sequence[Window] = ()) -> str:
-    """`Mon 23 Nov 2026, 09:00 CET (08:00 UTC)`: by the first window's clock, with UTC beside it."""
+    """`Mon 23 Nov 2026, 09:00 CET (08:00 UTC)`: in the first window's zone, with UTC added."""
     there = moment.astimezone(UTC)
     here = moment.astimezone(windows[0].zone) if windows else there
     day = f"{_DAYS[here.weekday()]} {here.day} {_MONTHS[here.month - 1]} {here.year}"
@@ -196,9 +197,9 @@ def said(moment: datetime, windows: Sequence[Window] = ()) -> str:
 
 
 def _may_begin(window: Window, at: datetime) -> Iterator[datetime]:
-    """Every moment at which the window may begin: its opening on each of its days, and whenever the clock is moved.
+    """Every moment at which the window may open: its opening on each of its days, and every clock change.
 
-    An opening that the clock skips gives two moments that are none of its own; whoever asks looks at each.
+    A skipped opening gives two moments that are not openings, so the caller checks each one.
     """
     today = at.astimezone(window.zone).date()
     for ahead in range(-1, _DAYS_AHEAD):
@@ -214,7 +215,7 @@ def _may_begin(window: Window, at: datetime) -> Iterator[datetime]:
 
 
 def _clock_change(zone: ZoneInfo, since: datetime, until: datetime) -> datetime:
-    """The second at which the clock is moved, somewhere between these two."""
+    """The second of the clock change between these two moments."""
     first, last = int(since.timestamp()), int(until.timestamp())
     before = _offset(zone, since)
     while last - first > 1:
@@ -236,7 +237,7 @@ def _minutes(text: str) -> int:
 
 
 def _days(text: str) -> frozenset[int]:
-    """`Mon-Thu`, `Sat,Sun`, and `Fri-Mon` over the end of the week."""
+    """`Mon-Thu`, `Sat,Sun`, and `Fri-Mon` across the end of the week."""
     days: set[int] = set()
     for part in text.split(","):
         first, *more = (_DAYS.index(day) for day in part.split("-"))

@@ -1,6 +1,7 @@
-"""Brings a release's own bytes into the next stage's bucket: the artifacts first, each once, and release.json last.
+"""Copies a release's bytes to the next stage's bucket: each artifact once, and release.json last.
 
-Every object is written with If-None-Match, so nothing is ever overwritten: the second writer finds the first one's object.
+Every object is written with If-None-Match, so nothing is ever overwritten: the second writer finds the first one's
+object.
 """
 
 from __future__ import annotations
@@ -38,21 +39,22 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MOST_BYTES = 450 * 1024**2
-"""Of one artifact: it passes through the function's /tmp, which has 512 MB."""
+"""The size limit of one artifact in bytes. It passes through the function's /tmp, which has 512 MB."""
 _CHUNK = 1024 * 1024
 _SMALL = 1024 * 1024
-"""More than a release.json or a promotion can have: a larger one there is another one, and is not read whole."""
+"""More bytes than a release.json or a promotion can have. A larger object there is a different one, and is not read
+whole."""
 _EXISTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _NOT_THERE = ("404", "NoSuchKey", "NotFound", "403", "AccessDenied", "Forbidden")
 """S3 answers 403 instead of 404 to a role without s3:ListBucket, so both may mean that nothing is there. The PUT decides."""
 
 
 class NotPromoted(Exception):
-    """It can't be brought over, and asking again won't help; says why."""
+    """It can't be promoted, and a retry won't help; the message says why."""
 
 
 def rights(promote: Promote, record: ReleaseRecord) -> tuple[Right, ...]:
-    """What the session in the next stage may do: write this one release, see what is there, and sign with a key."""
+    """The permissions of the session in the next stage: write this one release, read what exists, and sign with a key."""
     partition = promote.role.split(":")[1]
     folder = folder_of(record["application"], record["tag"])
     upload = Right(
@@ -77,15 +79,15 @@ class Handover:
     source: S3Client
     destination: S3Client
     kms: KMSClient
-    """Of the next stage."""
+    """The bucket of the next stage."""
 
     @property
     def address(self) -> str:
-        """Where it goes."""
+        """The destination's address."""
         return f"s3://{self.promote.bucket}/{self._folder}"
 
     def arrived(self) -> bool:
-        """Whether this very release.json is there. Raises NotPromoted where another one is, AwsUnavailable."""
+        """Whether exactly this release.json exists there. Raises NotPromoted if there is another one, AwsUnavailable."""
         there = self._there(MANIFEST)
         if there is not None and hashlib.sha256(there).hexdigest() != self.record["digest"]:
             raise NotPromoted(
@@ -94,7 +96,7 @@ class Handover:
         return there is not None
 
     def prepare(self, *, now: datetime) -> None:
-        """Everything but release.json, as far as it is not there. Raises NotPromoted, AwsUnavailable."""
+        """Copies everything that is missing, except release.json. Raises NotPromoted, AwsUnavailable."""
         manifest = Manifest.from_dict(manifest_of(self.record))
         for artifact in manifest.artifacts:
             if artifact.size > MOST_BYTES:
@@ -121,7 +123,7 @@ class Handover:
         self._copy_pinned(file, PinnedObject.from_dict(self.record["objects"][file]), sha256=sha256)
 
     def _copy_pinned(self, file: str, pinned: PinnedObject, *, sha256: str) -> None:
-        """The version that was released here. `sha256` in hexadecimal is what the ledger says of it, where it says so."""
+        """Copies the version that was released here. `sha256`, in hexadecimal, is the ledger's, if it has one."""
         with tempfile.TemporaryFile() as content:
             digest = hashlib.sha256()
             for chunk in self._chunks(pinned):
@@ -159,7 +161,7 @@ class Handover:
             raise NotPromoted(f"{self.address}{file} already exists with different bytes")
 
     def _state(self, now: datetime) -> None:
-        """`promotion.json` and its signature. After an interrupted run, it continues with what is there."""
+        """Writes `promotion.json` and its signature. After an interrupted run, it continues with the existing ones."""
         ours = Statement(
             application=self.record["application"],
             tag=self.record["tag"],
@@ -197,7 +199,7 @@ class Handover:
         return signature
 
     def _there(self, file: str) -> bytes | None:
-        """A small object of the next stage; of a large one, its beginning."""
+        """A small object of the next stage; only the beginning of a large one."""
         try:
             with calling(f"Looking at {self.address}{file}"):
                 found = self.destination.get_object(Bucket=self.promote.bucket, Key=self._folder + file)
@@ -208,7 +210,7 @@ class Handover:
             raise
 
     def _sha256(self, file: str) -> str | None:
-        """Of what is there, from its bytes; empty for something larger than we would have brought."""
+        """SHA-256 of the existing object's bytes; empty if it is larger than anything we would write."""
         try:
             with calling(f"Looking at {self.address}{file}"):
                 found = self.destination.get_object(Bucket=self.promote.bucket, Key=self._folder + file)

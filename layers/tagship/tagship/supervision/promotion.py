@@ -1,6 +1,7 @@
-"""Promotes what stayed current and healthy: Tagship itself publishes it in the next stage, whose gates and approvers decide.
+"""Promotes releases that stayed current and healthy: publishes them in the next stage, whose gates and approvers
+decide.
 
-Nothing leads back: a promotion goes to a later stage only (`documents.py`), and that stage's ledger opens its own.
+Promotions go to a later stage only (`documents.py`). The next stage's ledger starts its own release.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from tagship.text.plain import line
 from tagship.text.times import clock, moment
 
 PATIENCE = timedelta(days=7)
-"""After it was due: what could not be promoted for so long is left to a person."""
+"""The longest delay after the due time. Afterwards a promotion is left to a person."""
 
 
 class Next(StrEnum):
-    """What is to be done with a promotion now."""
+    """The next action for a promotion."""
 
     WAIT = "wait"
     REFUSE = "refuse"
@@ -47,7 +48,7 @@ def judge(
     holder: Holder | None,
     now: datetime,
 ) -> tuple[Next, str]:
-    """What to do, and why; only a release that was current and healthy all the time is promoted.
+    """The next action, and why. Only a release that was current and healthy all the time is promoted.
 
     `since` are the application's facts since the release succeeded, newest first.
     """
@@ -72,7 +73,7 @@ def judge(
 
 
 def judged(ledger: Ledger, promotion: PromotionRecord, *, now: datetime) -> tuple[Next, str]:
-    """`judge`, with what the ledger has now. Raises ApplicationUnknown."""
+    """`judge` with the ledger's current data. Raises ApplicationUnknown."""
     application = promotion["application"]
     holder = lock.holder(ledger, application)
     return judge(
@@ -86,7 +87,7 @@ def judged(ledger: Ledger, promotion: PromotionRecord, *, now: datetime) -> tupl
 
 
 def _against(promotion: PromotionRecord, fact: FactRecord) -> str:
-    """What a fact says against the promotion; empty where it says nothing."""
+    """Why a fact prevents the promotion; empty if it does not."""
     match FactKind.of(fact["name"]):
         case FactKind.RELEASE_SUCCEEDED:
             return f"{fact['tag']} replaced it"
@@ -100,21 +101,21 @@ def _against(promotion: PromotionRecord, fact: FactRecord) -> str:
 
 
 Meet = Callable[[Promote, ReleaseRecord], Handover]
-"""What brings a release over, in the role of the next stage. Raises CredentialsRefused."""
+"""Creates the handover, in the role of the next stage. Raises CredentialsRefused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotions:
-    """One look at every promotion that is open."""
+    """One pass over every open promotion."""
 
     ledger: Ledger
     now: datetime
     meet: Meet
 
     def each(self) -> Iterator[str]:
-        """What was done, in words. One that can't be looked at now keeps no other from its turn.
+        """The actions, in words. One that can't be processed now does not block the others.
 
-        Raises, after all of them had their turn, what nobody foresaw: then the function's alarm goes off.
+        Raises, after all others were processed, an unexpected error, which triggers the function's alarm.
         """
         unforeseen = []
         for promotion in promotions.open_ones(self.ledger):
@@ -157,7 +158,7 @@ class Promotions:
     def _promote(self, promotion: PromotionRecord, handover: Handover) -> str:
         if not handover.arrived():
             handover.prepare(now=self.now)
-            # Large files take a while: it is looked at once more before the one object that starts the release.
+            # Large files take a while, so it is checked again before the object that starts the release.
             step, why = judged(self.ledger, promotion, now=self.now)
             if step is Next.REFUSE:
                 return self._refuse(promotion, why)
@@ -180,5 +181,5 @@ class Promotions:
 
 
 def _configured(record: ReleaseRecord) -> Promote | None:
-    """As the release pinned it."""
+    """From the configuration that the release pinned."""
     return Application.from_dict(document_of(record)).promote

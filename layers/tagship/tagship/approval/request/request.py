@@ -144,9 +144,10 @@ def remind(
 
 
 def escalated_to(request: RequestRecord, now: datetime) -> list[str]:
-    """Who is told beside the approvers: from the second reminder on those of the escalation list who are not asked anyway.
+    """Additional people to notify: from the second reminder on, those of the escalation list who are not approvers.
 
-    Which reminder it is follows from the time: each comes `remindEvery` after the one before it, and a little.
+    The number of the reminder follows from the time: each comes slightly more than `remindEvery` after the previous
+    one.
     """
     every = int(request.get("remindEvery") or 0)
     waited = (now - moment(request["askedAt"])).total_seconds()
@@ -189,7 +190,8 @@ class _Sender:
         escalated: Sequence[str] = (),
         besides: Set[str] = frozenset(),
     ) -> dict[str, str]:
-        """By `mail to ana@example.com`, `slack to the channel` and the like: `sent`, or the reason why not."""
+        """The result by `mail to ana@example.com`, `slack to the channel` and so on: `sent`, or the reason for the
+        failure."""
         links = {approver: self._link(approver) for approver in approvers}
         outbox, ses = Outbox(), self._client("ses")
         for approver, link in links.items():
@@ -210,7 +212,7 @@ class _Sender:
     def _slack(
         self, outbox: Outbox, links: Mapping[str, str], *, reminder: bool, besides: Set[str]
     ) -> dict[str, str]:
-        """A personal link goes into its approver's own conversation, nowhere else. Answers with what could not be tried."""
+        """A personal link goes only to its approver's own conversation. Returns what could not be tried."""
         try:
             hooks = outbox.asked(self._webhooks)
         except slack.SlackFailed as error:
@@ -322,7 +324,7 @@ def _warnings(record: ReleaseRecord, now: datetime) -> list[str]:
 
 
 def _record_failures(ledger: Ledger, request: RequestRecord, results: Mapping[str, str]) -> dict[str, str]:
-    """A fact for each channel that did not take something: to whom, and why; the same failure is one fact."""
+    """A fact for each channel that failed: the recipients, and why. The same failure is one fact."""
     failed = {name: result for name, result in results.items() if result != SENT}
     for channel in ("mail", "slack"):
         whom = {

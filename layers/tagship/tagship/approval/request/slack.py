@@ -1,8 +1,8 @@
-"""What Slack shows of an approval, in blocks: to a channel without any link, to one approver with their own.
+"""The Slack messages of an approval, in blocks: for a channel without any link, for one approver with a personal link.
 
-Slack reads markup in `mrkdwn` text: `<…>` makes links and mentions, so `&`, `<` and `>` of other people's text are escaped,
-and `verbatim` keeps Slack from finding names, channels and addresses in the rest. What stands on the phone's lock screen
-(`text`) is escaped too.
+Slack reads markup in `mrkdwn` text: `<…>` makes links and mentions, so `&`, `<` and `>` of other people's text are
+escaped, and `verbatim` keeps Slack from finding names, channels and addresses in the rest. The text on the phone's lock
+screen (`text`) is escaped too.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ _COMMITS = 5
 
 
 def announcement(record: RequestRecord, *, now: datetime, buttons: str = "") -> Message:
-    """For the team's channel: everything but a link, which would let anybody in the channel decide in another's name.
+    """The message for the team's channel. It has no link, because anybody in the channel could then decide in another's
+    name.
 
-    Buttons let those decide whom Slack knows to be asked; who else presses one is told so. `buttons` is their token, empty
-    where there are none.
+    With buttons, only approvers whose Slack account is known can decide; anybody else gets an error. `buttons` is their
+    token, empty for a message without buttons.
     """
     shown = view(record, approver="", now=now)
     asked = ", ".join(line(voter) for voter in quorum.voters(record))
@@ -65,7 +66,7 @@ def invitation(record: RequestRecord, *, link: str, now: datetime, reminder: boo
 
 
 def _rules(shown: View) -> list[Block]:
-    """Which rule still needs whom, where there are several."""
+    """The rules that still need people, if there are several."""
     if not shown["rules"]:
         return []
     lines = [
@@ -77,8 +78,8 @@ def _rules(shown: View) -> list[Block]:
 
 
 def _buttons(record: RequestRecord, shown: View, token: str) -> list[Block]:
-    """A reason, and the two buttons, which carry the request's id and a token: worth nothing without Slack's word on who
-    pressed."""
+    """A field for the reason, and two buttons with the request's id and a token. Both are useless without Slack's
+    signature."""
     reason = {
         "type": "input",
         "block_id": "reason",
@@ -148,7 +149,7 @@ def _about(record: RequestRecord, shown: View) -> list[Block]:
 
 
 def _commits(shown: View) -> str:
-    """The newest commits, as text; Slack itself folds what is long."""
+    """The newest commits, as text; Slack itself collapses long text."""
     head = f"*{escaped(shown['commits_count'])} since {escaped(shown['commits_since'])}*"
     named = [
         f"{escaped(each['subject'])} ({escaped(each['author'])})" for each in shown["commits"][:_COMMITS]
@@ -159,7 +160,7 @@ def _commits(shown: View) -> str:
 
 
 def _commit(shown: View) -> str:
-    """A link only where `view` made one, of parts that it had checked."""
+    """A link only if `view` made one from checked parts."""
     where = f" in {escaped(shown['repository'])}" if shown["repository"] else ""
     if shown["commit_url"]:
         return f"<{shown['commit_url']}|{shown['commit']}>{where}"
@@ -167,7 +168,7 @@ def _commit(shown: View) -> str:
 
 
 def _in_the_readers_zone(iso: str, utc: str) -> str:
-    """Slack writes it in each reader's own time zone; the UTC after the bar is for what can't."""
+    """Slack shows the time in each reader's zone; the UTC text after the bar is the fallback."""
     return f"<!date^{int(moment(iso).timestamp())}^{{date_short_pretty}} {{time}}|{utc}>"
 
 
