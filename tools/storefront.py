@@ -56,13 +56,7 @@ class Storefront:
         engine.client("cloudwatch").set_alarm_state(
             AlarmName=ALARM, StateValue="OK", StateReason="Nothing has failed."
         )
-        made = outputs(engine, NAME)
-        return cls(
-            engine=engine,
-            stage=stage,
-            url=engine.function_url(made["Url"]),
-            role=made["DeploymentRoleArn"],
-        )
+        return cls.installed(engine, stage=stage)
 
     @classmethod
     def installed(cls, engine: Engine, *, stage: str) -> Storefront:

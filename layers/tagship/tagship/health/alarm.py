@@ -17,7 +17,7 @@ import annotated_types as at
 from tagship.aws.rights import Location, Right
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import INVOCATION_SECONDS
-from tagship.health.verdict import REASON, CheckResult, Verdict
+from tagship.health.verdict import REASON, CheckResult, Verdict, unreadable
 from tagship.model.fields import ALARM_NAME, CONFIG, Example, Examples
 from tagship.targets.kind import Subject
 from tagship.text.plain import line
@@ -75,17 +75,12 @@ class AlarmCheck:
         """Runs the check with the data of a release."""
         from botocore.exceptions import ClientError
 
-        from tagship.aws.alarms import look
-        from tagship.aws.calls import code_of, message_of
+        from tagship.aws.alarms import LOOK_AT_ALARMS, look
 
         try:
             standing = look(given.client("cloudwatch"), self.names)
         except ClientError as error:
-            why = (
-                f"The alarms cannot be read ({code_of(error)}): {line(message_of(error), 300)}. The "
-                "application's role must be allowed cloudwatch:DescribeAlarms."
-            )
-            return CheckResult(check=given.name, verdict=Verdict.ERROR, why=why)
+            return unreadable(given.name, "The alarms", error, action=LOOK_AT_ALARMS.actions[0])
         return judge(
             self.names,
             standing,

@@ -16,14 +16,16 @@ import annotated_types as at
 from tagship.aws.rights import Location, Right
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import INVOCATION_SECONDS
-from tagship.health.verdict import CheckResult, Verdict
+from tagship.health.verdict import CheckResult, Verdict, errored, unreadable
 from tagship.model.errors import AwsUnavailable
 from tagship.model.fields import CONFIG, UNKEPT, Duration, Example, Examples, Matching, can_be_kept
 from tagship.targets.kind import Subject
-from tagship.text.plain import line
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
+
+READ_METRICS = Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",))
+"""On everything: AWS has no narrower permission to read metrics."""
 
 PERIOD_SECONDS = 60
 _VERSION = "{version}"
@@ -152,7 +154,7 @@ class MetricCheck:
 
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To read metrics; AWS has no narrower permission."""
-        return (Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",)),)
+        return (READ_METRICS,)
 
     def run(self, given: Given) -> CheckResult:
         """Runs the check with the data of a release.
@@ -161,33 +163,23 @@ class MetricCheck:
         """
         from botocore.exceptions import ClientError
 
-        from tagship.aws.calls import code_of, message_of
-
         if given.began is None:
-            return _error(given.name, "Not checked: there is no deployment to measure.")
+            return errored(given.name, "Not checked: there is no deployment to measure.")
         reader = Reader(client=given.client("cloudwatch"), check=self, given=given)
         compared = self.maxIncreasePercent is not None and given.before is not None
         try:
             candidate = reader.candidate(given.began)
             baseline = reader.baseline(given.began) if compared else {}
         except NoAnswer as answer:
-            return _error(given.name, str(answer))
+            return errored(given.name, str(answer))
         except ClientError as error:
-            return _error(
-                given.name,
-                f"The metric cannot be read ({code_of(error)}): {line(message_of(error), 300)}. The "
-                "application's role must be allowed cloudwatch:GetMetricData.",
-            )
+            return unreadable(given.name, "The metric", error, action=READ_METRICS.actions[0])
         return judge(
             self,
             candidate=together(candidate, self.statistic),
             baseline=together(baseline, self.statistic) if given.before is not None else None,
             name=given.name,
         )
-
-
-def _error(name: str, why: str) -> CheckResult:
-    return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
 
 
 # ---- what the numbers say ------------------------------------------------------------------------------------------

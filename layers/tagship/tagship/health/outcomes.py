@@ -15,12 +15,12 @@ import annotated_types as at
 
 from tagship.aws.rights import Location, Right
 from tagship.health.given import Given, Problems
+from tagship.health.metric import READ_METRICS
 from tagship.health.sampling import INVOCATION_SECONDS
-from tagship.health.verdict import CheckResult, Verdict
+from tagship.health.verdict import CheckResult, Verdict, errored, unreadable
 from tagship.model.errors import AwsUnavailable
 from tagship.model.fields import CONFIG, UNKEPT, Example, Examples, can_be_kept
 from tagship.targets.kind import Outcomes, Subject
-from tagship.text.plain import line
 
 _PERIOD_SECONDS = 60
 _VERSION = "{version}"
@@ -66,7 +66,7 @@ class OutcomesCheck:
 
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To read metrics; AWS knows no narrower right."""
-        return (Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",)),)
+        return (READ_METRICS,)
 
     def run(self, given: Given) -> CheckResult:
         """The check with what a release gives it.
@@ -75,11 +75,11 @@ class OutcomesCheck:
         """
         from botocore.exceptions import ClientError
 
-        from tagship.aws.calls import calling, code_of, message_of
+        from tagship.aws.calls import calling
 
         counted = given.asked.outcomes
         if given.began is None or counted is None:
-            return _error(given.name, "Not checked: there is no deployment whose outcomes are counted.")
+            return errored(given.name, "Not checked: there is no deployment whose outcomes are counted.")
         asked = _queries(counted, given.asked.names["version"])
         try:
             with calling("Reading how executions ended"):
@@ -87,16 +87,12 @@ class OutcomesCheck:
                     MetricDataQueries=asked, StartTime=_minute(given.began), EndTime=_after(given.now())
                 )
         except ClientError as error:
-            return _error(
-                given.name,
-                f"The metrics cannot be read ({code_of(error)}): {line(message_of(error), 300)}. The application's role "
-                "must be allowed cloudwatch:GetMetricData.",
-            )
+            return unreadable(given.name, "The metrics", error, action=READ_METRICS.actions[0])
         statuses = {series.get("StatusCode") for series in answer["MetricDataResults"]}
         if "InternalError" in statuses:
             raise AwsUnavailable("CloudWatch could not read the metrics this time.")
         if "Forbidden" in statuses:
-            return _error(given.name, "CloudWatch does not allow reading the metrics.")
+            return errored(given.name, "CloudWatch does not allow reading the metrics.")
         sums = {series["Label"]: sum(series["Values"]) for series in answer["MetricDataResults"]}
         return judge(self, counted, sums, name=given.name)
 
@@ -120,10 +116,6 @@ def judge(check: OutcomesCheck, counted: Outcomes, sums: Mapping[str, float], *,
     healthy = failed * 100 <= check.maxPercent * ended
     verdict = Verdict.HEALTHY if healthy else Verdict.UNHEALTHY
     return CheckResult(check=name, verdict=verdict, why=why, numbers=numbers)
-
-
-def _error(name: str, why: str) -> CheckResult:
-    return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
 
 
 def _queries(counted: Outcomes, version: str) -> list[Any]:

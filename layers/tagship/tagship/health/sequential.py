@@ -14,12 +14,11 @@ import annotated_types as at
 
 from tagship.aws.rights import Location, Right
 from tagship.health.given import Given, Problems
-from tagship.health.metric import MetricCheck, Minutes, NoAnswer, Reader
+from tagship.health.metric import READ_METRICS, MetricCheck, Minutes, NoAnswer, Reader
 from tagship.health.sampling import INVOCATION_SECONDS
-from tagship.health.verdict import CheckResult, Verdict
+from tagship.health.verdict import CheckResult, Verdict, errored, unreadable
 from tagship.model.fields import CONFIG, UNKEPT, Duration, Example, Examples, Matching, can_be_kept
 from tagship.targets.kind import Subject
-from tagship.text.plain import line
 
 _PRIOR = 0.5
 """Both parameters of the mixture, Beta(1/2, 1/2): Jeffreys' prior, which learns rare errors quickly."""
@@ -204,7 +203,7 @@ class SequentialCheck:
 
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To read metrics; AWS knows no narrower right."""
-        return (Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",)),)
+        return (READ_METRICS,)
 
     def run(self, given: Given) -> CheckResult:
         """The check with what a release gives it.
@@ -213,10 +212,8 @@ class SequentialCheck:
         """
         from botocore.exceptions import ClientError
 
-        from tagship.aws.calls import code_of, message_of
-
         if given.began is None:
-            return _error(given.name, "Not checked: there is no deployment to measure.")
+            return errored(given.name, "Not checked: there is no deployment to measure.")
         try:
             errors, requests = self._reader(given, self.errors), self._reader(given, self._requests(given))
             candidate = counted(errors.candidate(given.began), requests.candidate(given.began))
@@ -226,13 +223,9 @@ class SequentialCheck:
                 else self.firstShare
             )
         except NoAnswer as answer:
-            return _error(given.name, str(answer))
+            return errored(given.name, str(answer))
         except ClientError as error:
-            return _error(
-                given.name,
-                f"The metrics cannot be read ({code_of(error)}): {line(message_of(error), 300)}. The "
-                "application's role must be allowed cloudwatch:GetMetricData.",
-            )
+            return unreadable(given.name, "The metrics", error, action=READ_METRICS.actions[0])
         return judge(self, candidate=candidate, baseline=baseline, name=given.name)
 
     def _requests(self, given: Given) -> Counter:
@@ -354,7 +347,3 @@ def _short(number: float) -> float | int:
     """As people read it, and as the ledger keeps it."""
     rounded = float(f"{number:.6g}")
     return int(rounded) if rounded == int(rounded) else rounded
-
-
-def _error(name: str, why: str) -> CheckResult:
-    return CheckResult(check=name, verdict=Verdict.ERROR, why=why)

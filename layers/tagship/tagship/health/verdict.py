@@ -6,8 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from tagship.text.plain import line
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 REASON = 500
 """The length of a reason given by someone else, in characters."""
@@ -108,6 +112,22 @@ def judge_restored(
         why = "No check can test the restored version: alarms and metrics still show the candidate."
         return CheckResult(check="health", verdict=Verdict.INCONCLUSIVE, why=why), True
     return judge(results), False
+
+
+def errored(check: str, why: str) -> CheckResult:
+    """The result of a check that failed itself."""
+    return CheckResult(check=check, verdict=Verdict.ERROR, why=why)
+
+
+def unreadable(check: str, what: str, error: ClientError, *, action: str) -> CheckResult:
+    """The result of a check that AWS did not let read `what`, with the permission that it needs."""
+    from tagship.aws.calls import code_of, message_of
+
+    return errored(
+        check,
+        f"{what} cannot be read ({code_of(error)}): {line(message_of(error), 300)}. The application's role must be "
+        f"allowed {action}.",
+    )
 
 
 def _sentence(deciding: Sequence[CheckResult], checks: int) -> str:

@@ -46,11 +46,17 @@ class EcsTarget:
     """The roles that a task definition may use as task role or execution role."""
 
 
+def service_arn(target: EcsTarget) -> str:
+    """The service's ARN, which is also what a revision is `of`."""
+    where = f"arn:{partition_of(target)}:ecs:{target.region}:{target.account}"
+    return f"{where}:service/{target.cluster}/{target.service}"
+
+
 def rights(target: EcsTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
     """The permissions that this adapter needs in the application's role. `objects` are the task definitions' ARNs it
     may read."""
     ecs = f"arn:{partition_of(target)}:ecs:{target.region}:{target.account}"
-    service, reads = f"{ecs}:service/{target.cluster}/{target.service}", tuple(objects)
+    service, reads = service_arn(target), tuple(objects)
     deployments = f"{ecs}:service-deployment/{target.cluster}/{target.service}/*"
     may = [
         Right(name="LookAtTheService", actions=("ecs:DescribeServices",), on=(service,)),

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of, message_of
-from tagship.aws.rights import partition_of
 from tagship.model.errors import TargetInvalid
 from tagship.model.records import Revision
-from tagship.targets.ecs import EcsTarget
+from tagship.targets.ecs import EcsTarget, service_arn
 from tagship.targets.kind import Stored
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class TaskDefinitions:
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
         """A revision can't be changed, so its name identifies it."""
-        ours = [each for each in known if each["id"] and each["data"].get("of") == self._of]
+        ours = [each for each in known if each["id"] and each["data"].get("of") == service_arn(self.spec)]
         families = sorted({each["id"].rpartition(":")[0] for each in ours})
         used = self._used(families) if families else {}
         return [
@@ -101,11 +100,6 @@ class TaskDefinitions:
         return calling(
             f"{self.application}: {what}", **REFUSED_CREDENTIALS, ClusterNotFoundException=TargetInvalid
         )
-
-    @property
-    def _of(self) -> str:
-        where = f"arn:{partition_of(self.spec)}:ecs:{self.spec.region}:{self.spec.account}"
-        return f"{where}:service/{self.spec.cluster}/{self.spec.service}"
 
 
 def _name(arn: str) -> str:

@@ -26,7 +26,7 @@ from tagship.model.errors import (
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import ecs_task
-from tagship.targets.ecs import TASK, EcsTarget
+from tagship.targets.ecs import TASK, EcsTarget, service_arn
 from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
 
 _FENCE, _RELEASE, _DIGEST = "tagship:fence:", "tagship:release", "tagship:digest"
@@ -92,7 +92,7 @@ class EcsService:
         return Finding(said=f"{self._name} runs {_standing(service)} and can be changed.", warning=warning)
 
     def _undrifted(self, service: Mapping[str, object], recorded: Revision | None) -> None:
-        if recorded is None or recorded["data"].get("of", self._of) != self._of:
+        if recorded is None or recorded["data"].get("of", service_arn(self.spec)) != service_arn(self.spec):
             return
         if _standing(service) != recorded["id"]:
             raise TargetMoved(
@@ -141,9 +141,13 @@ class EcsService:
             "id": standing,
             "digest": ecs_task.digest_of(serving),
             "etag": str(_primary(service)["id"]),
-            "data": {"of": self._of},
+            "data": {"of": service_arn(self.spec)},
         }
-        candidate: Revision = {"id": "", "digest": ecs_task.digest_of(asked), "data": {"of": self._of}}
+        candidate: Revision = {
+            "id": "",
+            "digest": ecs_task.digest_of(asked),
+            "data": {"of": service_arn(self.spec)},
+        }
         if baseline["digest"] == candidate["digest"]:
             return Change(
                 baseline=baseline,
@@ -319,7 +323,7 @@ class EcsService:
             )
         standing = _standing(service)
         found = self._active(standing, BaselineMissing)
-        return {"id": standing, "digest": ecs_task.digest_of(found), "data": {"of": self._of}}
+        return {"id": standing, "digest": ecs_task.digest_of(found), "data": {"of": service_arn(self.spec)}}
 
     def restore(
         self,
@@ -380,11 +384,11 @@ class EcsService:
             return
         with calling(f"{self._release}: marking {self._name}", **_REFUSED):
             self.ecs.tag_resource(
-                resourceArn=self._of, tags=[{"key": f"{_FENCE}{fence}", "value": self._release}]
+                resourceArn=service_arn(self.spec), tags=[{"key": f"{_FENCE}{fence}", "value": self._release}]
             )
         if older := [f"{_FENCE}{each}" for each in known if each < fence]:
             with calling(f"{self._release}: unmarking {self._name}", **_REFUSED):
-                self.ecs.untag_resource(resourceArn=self._of, tagKeys=older)
+                self.ecs.untag_resource(resourceArn=service_arn(self.spec), tagKeys=older)
 
     def _refuse_older(self, service: Mapping[str, object], fence: int) -> None:
         if (newest := max(_fences(service), default=0)) > fence:
@@ -456,12 +460,6 @@ class EcsService:
     @property
     def _name(self) -> str:
         return f"the service {self.spec.service} of the cluster {self.spec.cluster}"
-
-    @property
-    def _of(self) -> str:
-        partition = self.spec.role.split(":")[1]
-        where = f"arn:{partition}:ecs:{self.spec.region}:{self.spec.account}"
-        return f"{where}:service/{self.spec.cluster}/{self.spec.service}"
 
     def _moved(self, service: Mapping[str, Any]) -> str:
         return (

@@ -57,6 +57,11 @@ class StaticSiteTarget:
     """What the path /about serves: /about/index.html, /about.html, or always /index.html."""
 
 
+def place_of(target: StaticSiteTarget) -> str:
+    """What a revision is `of`."""
+    return f"{target.account}/{target.bucket}/{target.function}"
+
+
 def rights(target: StaticSiteTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
     """The permissions that this adapter needs in the application's role: one bucket and one function. It deletes
     nothing.

@@ -30,7 +30,7 @@ from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.archive import shown
 from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
-from tagship.targets.static_site import HEADER, RELEASES, SITE, StaticSiteTarget
+from tagship.targets.static_site import HEADER, RELEASES, SITE, StaticSiteTarget, place_of
 from tagship.targets.static_site_bucket import Bucket
 from tagship.targets.static_site_function import RUNTIME, Code, Serving
 from tagship.targets.static_site_package import (
@@ -450,11 +450,16 @@ class StaticSite:
         return {
             "id": "",
             "digest": hashlib.sha256(whole.encode()).hexdigest(),
-            "data": {"hashed": self._pattern, "paths": self.spec.paths, "of": self._of, "against": against},
+            "data": {
+                "hashed": self._pattern,
+                "paths": self.spec.paths,
+                "of": place_of(self.spec),
+                "against": against,
+            },
         }
 
     def _revision(self, serving: Serving) -> Revision:
-        data = {"hashed": serving.hashed, "paths": serving.paths, "of": self._of}
+        data = {"hashed": serving.hashed, "paths": serving.paths, "of": place_of(self.spec)}
         return {"id": serving.id, "digest": serving.digest, "data": data}
 
     def _verify(self, revision: Revision, *, missing: type[TagshipError]) -> None:
@@ -462,7 +467,7 @@ class StaticSite:
 
     def _is_ours(self, recorded: Revision) -> bool:
         """Whether the record belongs to this site. The application's target may have changed since."""
-        return bool(recorded["data"].get("of", self._of) == self._of)
+        return bool(recorded["data"].get("of", place_of(self.spec)) == place_of(self.spec))
 
     def _site(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
         return brought(artifacts, SITE, kind="static-site", release=self._release)
@@ -480,10 +485,6 @@ class StaticSite:
     @property
     def _bucket(self) -> Bucket:
         return Bucket(client=self.s3, name=self.spec.bucket, title=self._release)
-
-    @property
-    def _of(self) -> str:
-        return f"{self.spec.account}/{self.spec.bucket}/{self.spec.function}"
 
     # ---- words -----------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of, message_of
 from tagship.model.errors import TargetInvalid
 from tagship.model.records import Revision
 from tagship.targets.kind import Stored
-from tagship.targets.static_site import IMMUTABLE, LISTINGS, RELEASES, StaticSiteTarget
+from tagship.targets.static_site import IMMUTABLE, LISTINGS, RELEASES, StaticSiteTarget, place_of
 from tagship.targets.static_site_bucket import Bucket
 from tagship.targets.static_site_package import is_hashed
 from tagship.text.plain import line
@@ -42,7 +42,9 @@ class Sites:
             Stored(
                 name=f"site {site}",
                 revisions=[
-                    each for each in known if each["id"] == site and each["data"].get("of") == self._of
+                    each
+                    for each in known
+                    if each["id"] == site and each["data"].get("of") == place_of(self.spec)
                 ],
                 size=sizes.get(site, 0),
             )
@@ -102,10 +104,6 @@ class Sites:
     @property
     def _bucket(self) -> Bucket:
         return Bucket(client=self.s3, name=self.spec.bucket, title=self.application)
-
-    @property
-    def _of(self) -> str:
-        return f"{self.spec.account}/{self.spec.bucket}/{self.spec.function}"
 
 
 def _site_of(name: str) -> str:
