@@ -27,6 +27,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     answer = respond(
         here,
         request,
+        ledger=runtime.ledger,
         settings=settings,
         client=client,
         recent=runtime.recent_secrets,

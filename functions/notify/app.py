@@ -30,6 +30,7 @@ def _settled(message: Message, runtime: Runtime) -> bool:
         sender=settings.sender_address,
         slack_hosts=settings.slack_hosts,
         github_hosts=settings.github_hosts,
+        guards_configuration=settings.guards_configuration,
     )
     try:
         errand, here = message.errand(), {"queue_url": settings.notices_queue}

@@ -342,8 +342,23 @@ class Gates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectionRule:
+    """A GitHub environment whose jobs run only for the release that is deployed here.
+
+    Its GitHub App is in two secrets with fixed names: `tagship/<stage>/<application>/github-app` and `…/github-webhook`.
+    """
+
+    __pydantic_config__ = CONFIG
+
+    environment: Annotated[
+        str, Matching(r"^[^\x00-\x1f\x7f]{1,255}$", "the name of an environment of the repository")
+    ]
+    """The environment in GitHub, spelled as there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GitHub:
-    """A repository that shows releases as deployments."""
+    """A repository that shows releases as deployments, or whose jobs wait for them, or both."""
 
     __pydantic_config__ = CONFIG
     EXAMPLE: ClassVar[Example] = {
@@ -351,11 +366,12 @@ class GitHub:
         "tokenSecret": "tagship/production/storefront/github",
         "api": "https://api.github.com",
         "consoleLink": False,
+        "protectionRule": {"environment": "production"},
     }
 
     repository: Annotated[str, REPOSITORY]
     """Its owner and name."""
-    tokenSecret: Annotated[str, GITHUB_SECRET]
+    tokenSecret: Annotated[str, GITHUB_SECRET] | None = None
     """The secret `tagship/<stage>/<application>/github…`: a token with write access to deployments and commit statuses."""
     api: Annotated[
         str,
@@ -365,6 +381,8 @@ class GitHub:
     """The address of GitHub's API; for GitHub Enterprise another address, on a host that the stack allows."""
     consoleLink: bool = False
     """Whether GitHub shows a link to the execution in the AWS console; the link reveals the account and the execution."""
+    protectionRule: ProtectionRule | None = None
+    """A GitHub environment whose jobs wait until their release is deployed here; without it, none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,7 +403,7 @@ class Notifications:
     slackWebhookSecret: Annotated[str, SLACK_SECRET] | None = None
     """The secret `tagship/<stage>/<application>/slack…`: the team's Slack webhook or bot."""
     github: GitHub | None = None
-    """A repository that shows releases as deployments."""
+    """A repository that shows releases as deployments, or whose jobs wait for them, or both."""
 
 
 STAGES = get_args(Stage)

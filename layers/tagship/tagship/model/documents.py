@@ -364,6 +364,8 @@ def _notification_problems(
         )
     ):
         yield Problem(path=("notifications", "github", "api"), message=problem)
+    if github and not (github.tokenSecret or github.protectionRule):
+        yield Problem(path=("notifications", "github"), message="needs tokenSecret, protectionRule, or both")
     for path, service, name in _secrets(application.notifications):
         prefix = secret_prefix(stage or name.split("/")[1], application.application, service)
         if not name.startswith(prefix):

@@ -129,6 +129,7 @@ class FactKind(StrEnum):
         *("Release Succeeded", "SUCCEEDED", Level.MILESTONES),
         *(Status.SUCCEEDED, "DeploymentSucceeded"),
     )
+    JOB_WAITING = "Job Waiting", "a GitHub job waits for the release"
     RELEASE_PROMOTED = (
         *("Release Promoted", "the release was promoted to the next stage", Level.MILESTONES),
     )

@@ -39,6 +39,8 @@ class Means:
     """The allowed hosts of webhooks."""
     github_hosts: Sequence[str]
     """The hosts to which a GitHub token may be sent."""
+    guards_configuration: bool = False
+    """Whether only a configuration that was approved counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagship.model.records import Known, configured
 from tagship.model.schedule import EVERY_APPLICATION
-from tagship.notices import bus, everywhere, github, mail, slack, topic
+from tagship.notices import bus, everywhere, github, github_jobs, mail, slack, topic
 from tagship.notices.channel import Channel, Fact, level_of, notifications
 from tagship.notices.notice import notice_of
 
@@ -20,6 +20,7 @@ CHANNELS: Mapping[str, Channel] = {
     "slack": slack.CHANNEL,
     "mail": mail.CHANNEL,
     "github": github.CHANNEL,
+    "github-jobs": github_jobs.CHANNEL,
 }
 
 

@@ -63,27 +63,39 @@ class Repository:
 
     def ask(self, method: str, path: str, data: Any = None, *, taken: tuple[int, ...]) -> Any:
         """One request; raises NotDelivered for any status other than `taken`."""
-        try:
-            answer = web.send(
-                f"{self.api}/repos/{self.name}/{path}",
-                to="GitHub",
-                method=method,
-                data=data,
-                headers={
-                    "Accept": "application/vnd.github+json",
-                    "Authorization": f"Bearer {self.token}",
-                    "X-GitHub-Api-Version": "2022-11-28",
-                },
-            )
-        except web.RequestFailed as failed:
-            raise NotDelivered(str(failed)) from None
+        answer = self.send(method, path, data)
         if answer.status not in taken:
-            said = answer.json()
-            words = line(said.get("message", "")) if isinstance(said, dict) else ""
-            raise NotDelivered(
-                f"GitHub answered {answer.status} for {self.name}: {words or 'no reason given'}"
-            )
+            raise NotDelivered(refusal(answer, self.name))
         return answer.json()
+
+    def send(self, method: str, path: str, data: Any = None) -> web.Answer:
+        """One request and GitHub's answer, whatever it is. Raises NotDelivered if there is none."""
+        return exchange(method, f"{self.api}/repos/{self.name}/{path}", data, token=self.token)
+
+
+def exchange(method: str, url: str, data: Any = None, *, token: str) -> web.Answer:
+    """One request to GitHub's API. Raises NotDelivered if there is no answer."""
+    try:
+        return web.send(
+            url,
+            to="GitHub",
+            method=method,
+            data=data,
+            headers={
+                "Accept": "application/vnd.github+json",
+                "Authorization": f"Bearer {token}",
+                "X-GitHub-Api-Version": "2022-11-28",
+            },
+        )
+    except web.RequestFailed as failed:
+        raise NotDelivered(str(failed)) from None
+
+
+def refusal(answer: web.Answer, about: str) -> str:
+    """What GitHub refused, in its own words."""
+    said = answer.json()
+    words = line(said.get("message", "")) if isinstance(said, dict) else ""
+    return f"GitHub answered {answer.status} for {about}: {words or 'no reason given'}"
 
 
 def tell(notice: Notice, *, commit: str, repository: Repository, console_link: bool = False) -> None:
@@ -160,7 +172,12 @@ def take(fact: Fact, record: Known, means: Means) -> None:
     """Raises NotDelivered."""
     wanted = notifications(record).get("github")
     manifest = record.get("manifest")
-    if wanted and manifest and (notice := notice_of(fact, record, level=Level.EVERYTHING)):
+    if (
+        wanted
+        and wanted.get("tokenSecret")
+        and manifest
+        and (notice := notice_of(fact, record, level=Level.EVERYTHING))
+    ):
         tell(
             notice,
             commit=manifest["commit"],

@@ -170,6 +170,13 @@ def _link_refused(fact: FactRecord, data: Data) -> Described:
     )
 
 
+def _job_waiting(_: FactRecord, data: Data) -> Described:
+    where = f"{data['repository']}, run {data['run']}"
+    return Described(
+        text=f"a job of {where} waits for {data['ref']} in its environment {data['environment']}"
+    )
+
+
 def _delayed(_: FactRecord, data: Data) -> Described:
     opens = clock(moment(data["opens"]))
     return Described(
@@ -387,6 +394,7 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Described]] = {
     FactKind.BASELINE_RESTORED: _restored,
     FactKind.BASELINE_ADOPTED: _adopted,
     FactKind.RETENTION_APPLIED: _retained,
+    FactKind.JOB_WAITING: _job_waiting,
     FactKind.RELEASE_PROMOTED: _promoted,
     FactKind.PROMOTION_REFUSED: _not_promoted,
     FactKind.CONFIGURATION_PROPOSED: lambda _, data: Described(

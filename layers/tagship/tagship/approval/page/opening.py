@@ -14,10 +14,12 @@ from tagship.approval.request.delivery import deliver, waits
 from tagship.approval.store import LedgerStore
 from tagship.aws.secrets import RecentSecrets
 from tagship.ledger import approvals
+from tagship.ledger.table import Ledger
 from tagship.model.records import RequestRecord
 from tagship.settings import Settings
 
 SLACK = "/slack/actions"
+GITHUB = "/github/"
 
 
 def open_page(
@@ -54,15 +56,20 @@ def respond(
     here: Page,
     request: PageRequest,
     *,
+    ledger: Ledger,
     settings: Settings,
     client: Callable[[str], Any],
     recent: RecentSecrets,
     unsigned: Callable[[str, str, str], None],
     log: Any,
 ) -> PageResponse:
-    """The answer to a browser, or to a Slack button: for those, `recent` and `unsigned` limit the cost of unsigned
-    requests.
+    """The answer to a browser, to a Slack button, or to GitHub: for the last two, `recent` and `unsigned` limit the cost of
+    unsigned requests.
     """
+    if request.path.startswith(GITHUB):
+        return _of_github(
+            request, ledger=ledger, settings=settings, client=client, recent=recent, now=here.now, log=log
+        )
     if request.path != SLACK:
         return answered(here, request)
     from tagship.approval.page import slack_actions
@@ -74,3 +81,25 @@ def respond(
         unsigned=unsigned,
     )
     return slack_actions.respond(request, here, slacks=slacks, log=log)
+
+
+def _of_github(
+    request: PageRequest,
+    *,
+    ledger: Ledger,
+    settings: Settings,
+    client: Callable[[str], Any],
+    recent: RecentSecrets,
+    now: datetime,
+    log: Any,
+) -> PageResponse:
+    from tagship.approval.page import github_jobs
+
+    inbox = github_jobs.Inbox(
+        ledger=ledger,
+        secrets=recent.of(client=client("secretsmanager")),
+        ssm=partial(client, "ssm"),
+        guarded=settings.guards_configuration,
+        now=now,
+    )
+    return github_jobs.respond(request, inbox, log=log)

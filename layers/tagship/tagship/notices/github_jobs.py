@@ -1,0 +1,88 @@
+"""GitHub's jobs that wait for a release: each is allowed or refused once, when the ledger says how the release ended.
+
+It is a channel, because an answer is derived from facts as a notice is: GitHub that is down is asked again later, in
+order, and a release never waits for it.
+"""
+
+from __future__ import annotations
+
+from tagship.aws.hosts import address_problem
+from tagship.aws.secrets import ApplicationSecrets, secret
+from tagship.ledger import jobs
+from tagship.model.facts import ENDINGS, FactKind
+from tagship.model.job import Job, Rule, Verdict
+from tagship.model.records import Known
+from tagship.model.release import secret_prefix
+from tagship.notices.channel import Channel, Fact, Means, NotDelivered
+from tagship.notices.github import Repository, refusal
+from tagship.notices.github_app import SECRET, App, AppInvalid
+
+_PROGRESS = (FactKind.RELEASE_READ, FactKind.APPROVAL_REQUESTED, FactKind.DEPLOYMENT_STARTED)
+FACTS: frozenset[str] = frozenset({FactKind.JOB_WAITING, *_PROGRESS, *ENDINGS.values()})
+"""What a waiting job is told of. GitHub takes ten comments on one job."""
+_TAKEN = (200, 204)
+_OVER = (404, 410, 422)
+"""GitHub no longer waits for this job: its run was cancelled, or a person decided in GitHub."""
+_COMMENT = 1024
+"""Characters that GitHub takes."""
+
+
+def take(fact: Fact, _: Known, means: Means) -> None:
+    """Raises NotDelivered."""
+    application = fact["application"]
+    if fact["name"] == FactKind.JOB_WAITING:
+        asked = Job.from_dict(fact["data"])
+        found = [asked] if jobs.is_open(means.ledger, application, asked) else []
+    else:
+        found = jobs.waiting(means.ledger, application, fact["tag"])
+    if not found:
+        return
+    rule = jobs.rule_of(means.ledger, means.client("ssm"), application, guarded=means.guards_configuration)
+    for job in found:
+        if rule is not None and rule.is_about(job):
+            _answer(job, rule, application, means, progress=fact["name"])
+
+
+def _answer(job: Job, rule: Rule, application: str, means: Means, *, progress: str) -> None:
+    verdict = jobs.verdict(means.ledger, application, job)
+    if not verdict.state and progress in ENDINGS.values():
+        return  # an earlier attempt's ending, told late: this one's own facts follow
+    repository = _repository(job, rule, application, means)
+    answer = repository.send(
+        "POST", f"actions/runs/{job.run}/deployment_protection_rule", _review(job, verdict)
+    )
+    if answer.status not in (*_TAKEN, *_OVER):
+        raise NotDelivered(refusal(answer, repository.name))
+    over = "" if answer.status in _TAKEN else f"GitHub answered {answer.status}"
+    if verdict.state:
+        jobs.record_answer(means.ledger, application, job, over or verdict.state)
+
+
+def _review(job: Job, verdict: Verdict) -> dict[str, str]:
+    """Without a state, GitHub only shows the comment."""
+    state = {"state": verdict.state} if verdict.state else {}
+    return {"environment_name": job.environment, "comment": verdict.comment[:_COMMENT], **state}
+
+
+def _repository(job: Job, rule: Rule, application: str, means: Means) -> Repository:
+    """Raises NotDelivered, before the App's secret is read for an address that it must not be used at."""
+    development = means.ledger.stage == "development"
+    if problem := address_problem(rule.api, means.github_hosts, setting="GitHubHosts", loopback=development):
+        raise NotDelivered(f"GitHub: its address {problem}.")
+    secrets = ApplicationSecrets(
+        client=means.client("secretsmanager"),
+        stage=means.ledger.stage,
+        application=application,
+        service=SECRET,
+    )
+    name = secret_prefix(means.ledger.stage, application, SECRET)
+    try:
+        app = App.of(secret(secrets, name))
+        return app.installed(
+            rule.repository, installation=job.installation, api=rule.api, now=means.ledger.now()
+        )
+    except AppInvalid as error:
+        raise NotDelivered(f"GitHub: the secret {name} {error}.") from None
+
+
+CHANNEL = Channel(wants=FACTS.__contains__, take=take)
