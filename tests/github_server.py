@@ -1,4 +1,4 @@
-"""A GitHub on the loopback address that keeps to its API for acme/storefront: deployments, their statuses, and an App's jobs."""
+"""A GitHub on the loopback address that keeps to its API for acme/storefront: deployments, statuses, an App's jobs."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class GitHub:
 
 
 def asking(
-    api: str = "https://api.github.com", *, ref: str = "v1.4.0", deployment: int = 4189575565, **changes: Any
+    api: str = "https://api.github.com", *, ref: str = "v1.4.0", number: int = 4189575565, **changes: Any
 ) -> dict[str, Any]:
     """The payload of a job that waits, with the fields that GitHub sends."""
     return {
@@ -158,7 +158,7 @@ def asking(
         "sha": "0123456789abcdef0123456789abcdef01234567",
         "ref": ref,
         "deployment_callback_url": f"{api}/repos/acme/storefront/actions/runs/{RUN}/deployment_protection_rule",
-        "deployment": {"id": deployment, "environment": "production"},
+        "deployment": {"id": number, "environment": "production"},
         "pull_requests": [],
         "repository": {"id": 1192056896, "name": "storefront", "full_name": "acme/storefront"},
         "installation": {"id": INSTALLATION},

@@ -98,7 +98,7 @@ def test_a_fact_from_the_stream_is_queued_for_each_channel_and_counted_in_the_me
         [["Stage"]],
     ]
     queued = [json.loads(message["body"])["channel"] for message in waiting(queues["notices"])]
-    assert queued == ["bus", "topic", "slack", "mail", "github"]
+    assert queued == ["bus", "topic", "slack", "mail", "github", "github-jobs"]
 
 
 def test_a_poison_stream_record_is_set_aside_and_later_facts_are_queued_once(
@@ -112,7 +112,7 @@ def test_a_poison_stream_record_is_set_aside_and_later_facts_are_queued_once(
     assert world.handlers["broadcast"]({"Records": [poison, good]}, None) == {"batchItemFailures": []}
     (aside,) = waiting(queues["failures"])
     assert json.loads(aside["body"])["keys"] == keys
-    assert len(waiting(queues["notices"])) == 5
+    assert len(waiting(queues["notices"])) == 6
     assert capsys.readouterr().out.count('"DeploymentSucceeded":[1.0]') == 2
 
 

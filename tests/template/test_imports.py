@@ -253,7 +253,7 @@ def test_optional_parts_of_the_page_are_loaded_only_when_enabled() -> None:
         (found,) = [module for module in modules() if module.name == name]
         waiting |= (at_top(found) & known) - loaded
     assert "tagship.approval.page.page" in loaded
-    options = {"signin.login", "signin.provider", "page.slack_actions"}
+    options = {"signin.login", "signin.provider", "page.slack_actions", "page.github_jobs"}
     assert loaded & {f"tagship.approval.{option}" for option in options} == set()
     assert "tagship.model.application" not in loaded, (
         "the nouns of a configuration are a fifteenth of its cold start"

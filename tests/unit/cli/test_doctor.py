@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from importlib.metadata import version
@@ -15,8 +15,10 @@ import yaml
 
 from tagship.aws.rights import trust_policy
 from tagship.model.documents import read_application
+from tagship.runtime import utc_now
 from tagship.targets import KINDS
 from tagship_cli.actions.doctor import QUESTIONS, Subject, Verdict, applications, examine
+from tests.github_server import APP, WEBHOOK_SECRET, GitHub, app_secret, github
 from tests.unit.cli.conftest import NOW, ROOT, application
 from tests.unit.tables import aws_error
 from tests.unit.targets.functions import FakeLambda
@@ -428,6 +430,78 @@ FAULTS: Mapping[str, tuple[Any, Verdict, str]] = {
     ),
     "it is in another account": (_other_account, Verdict.WARNING, "is in account 999999999999"),
 }
+
+
+RULE_APP = "tagship/development/storefront/github-app"
+RULE_WEBHOOK = "tagship/development/storefront/github-webhook"
+
+
+def with_a_rule(there: GitHub) -> Account:
+    """The account, whose application lets the jobs of this GitHub wait."""
+    account = Account()
+    account.outputs["ApprovalUrl"] = "https://approve.example.com/"
+    account.parameters["GitHubHosts"] = "127.0.0.1"
+    account.secrets |= {RULE_APP: app_secret(), RULE_WEBHOOK: WEBHOOK_SECRET}
+    account.now = utc_now()
+    document = json.loads(account.applications["storefront"])
+    rule = {
+        "repository": "acme/storefront",
+        "api": there.api,
+        "protectionRule": {"environment": "production"},
+    }
+    document["notifications"]["github"] = rule
+    account.applications["storefront"] = json.dumps(document)
+    return account
+
+
+RULE_FAULTS: dict[str, tuple[Callable[[Account, GitHub], Any], Verdict, str]] = {
+    "no webhook secret": (lambda a, _: a.secrets.pop(RULE_WEBHOOK), Verdict.WRONG, "There is no secret"),
+    "a short webhook secret": (
+        lambda a, _: a.secrets.update({RULE_WEBHOOK: "short"}),
+        Verdict.WRONG,
+        "is not 20 to 200 printable characters",
+    ),
+    "no App": (lambda a, _: a.secrets.pop(RULE_APP), Verdict.WRONG, "There is no secret"),
+    "no key of the App": (
+        lambda a, _: a.secrets.update({RULE_APP: '{"appId": "1"}'}),
+        Verdict.WRONG,
+        "has no privateKey",
+    ),
+    "another App's key": (
+        lambda a, _: a.secrets.update({RULE_APP: app_secret().replace(APP, "Iv23liAnother")}),
+        Verdict.WRONG,
+        "GitHub does not accept the private key",
+    ),
+    "another address": (
+        lambda _, there: setattr(there, "hook", "https://example.com/"),
+        Verdict.WRONG,
+        "sends its webhook to https://example.com/",
+    ),
+    "a missing permission": (
+        lambda _, there: setattr(there, "granted", {"deployments": "read", "actions": "read"}),
+        Verdict.WRONG,
+        "lacks the permission Deployments: Read and write",
+    ),
+    "GitHub is down": (lambda _, there: setattr(there, "down", True), Verdict.WARNING, "GitHub answered 503"),
+}
+
+
+def test_a_protection_rule_whose_app_is_right_is_no_fault() -> None:
+    with github() as there:
+        said = [each.said for each in examine(with_a_rule(there).subject()) if "GitHub App" in each.said]
+    hook = "https://approve.example.com/github/storefront"
+    assert said == [f"The GitHub App has the right key and permissions, and sends its webhook to {hook}"]
+
+
+@pytest.mark.parametrize("fault", RULE_FAULTS)
+def test_a_fault_of_a_protection_rule_is_named_with_what_to_do(fault: str) -> None:
+    plant, verdict, said = RULE_FAULTS[fault]
+    with github() as there:
+        account = with_a_rule(there)
+        plant(account, there)
+        found = [each for each in examine(account.subject()) if said in each.said]
+    assert [(each.verdict, bool(each.remedy)) for each in found] == [(verdict, True)]
+    assert not any(secret in found[0].said for secret in (WEBHOOK_SECRET, app_secret()))
 
 
 def test_a_silent_alarm_that_the_configuration_accepts_is_ok() -> None:

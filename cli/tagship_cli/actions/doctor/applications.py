@@ -16,9 +16,9 @@ from tagship.ledger.table import Ledger
 from tagship.model.application import Application
 from tagship.model.documents import DocumentInvalid, read_application
 from tagship.model.errors import AwsUnavailable, CredentialsRefused, TagshipError
-from tagship.notices.github import TOKEN
 from tagship.slack.messages import SlackFailed, webhooks
 from tagship.targets import kind_of
+from tagship_cli.actions.doctor import github
 from tagship_cli.actions.doctor.finding import Finding, Subject, ok, warning, wrong
 from tagship_cli.actions.guarding import compared
 from tagship_cli.actions.role import rights_of
@@ -320,41 +320,11 @@ def secrets(subject: Subject, configuration: Application) -> Iterator[Finding]:
                 )
         else:
             yield ok(name, f"The secret {notifications.slackWebhookSecret} exists and has the right form.")
-    if notifications.github:
-        yield from _token(subject, name, notifications.github.tokenSecret)
+    yield from github.examine(subject, configuration)
 
 
 def _in_list(text: str) -> list[str]:
     return [each.strip() for each in text.split(",") if each.strip()]
-
-
-def _token(subject: Subject, name: str, secret: str) -> Iterator[Finding]:
-    from botocore.exceptions import ClientError
-
-    with trying(f"Looking at the secret {secret}"):
-        try:
-            found = subject.client("secretsmanager").get_secret_value(SecretId=secret).get("SecretString", "")
-        except ClientError as error:
-            if code_of(error) != "ResourceNotFoundException":
-                raise
-            yield wrong(
-                name,
-                f"There is no secret {secret}, so GitHub gets no notices.",
-                "Create it as described in docs/notifications.md.",
-            )
-            return
-    if found.strip() and not TOKEN.fullmatch(found.strip()):
-        yield wrong(
-            name,
-            f"The secret {secret} does not contain a GitHub token, so GitHub gets no notices.",
-            "Write the token into it, as described in docs/notifications.md.",
-        )
-    elif found.strip():
-        yield ok(name, f"The secret {secret} exists and has the right form.")
-    else:
-        yield wrong(
-            name, f"The secret {secret} is empty, so GitHub gets no notices.", "Write the token into it."
-        )
 
 
 def hosts(subject: Subject, configuration: Application) -> Iterator[Finding]:

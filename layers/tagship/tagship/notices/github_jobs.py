@@ -38,30 +38,30 @@ def take(fact: Fact, _: Known, means: Means) -> None:
     if not found:
         return
     rule = jobs.rule_of(means.ledger, means.client("ssm"), application, guarded=means.guards_configuration)
+    repositories: dict[int, Repository] = {}
+    """By installation: one token is enough for all its jobs."""
     for job in found:
-        if rule is not None and rule.is_about(job):
-            _answer(job, rule, application, means, progress=fact["name"])
+        if rule is None or not rule.is_about(job):
+            continue
+        verdict = jobs.verdict(means.ledger, application, job)
+        if not verdict.state and fact["name"] in ENDINGS.values():
+            continue  # an earlier attempt's ending; this one's own facts follow
+        if job.installation not in repositories:
+            repositories[job.installation] = _repository(job, rule, application, means)
+        _answer(job, verdict, repositories[job.installation], application, means)
 
 
-def _answer(job: Job, rule: Rule, application: str, means: Means, *, progress: str) -> None:
-    verdict = jobs.verdict(means.ledger, application, job)
-    if not verdict.state and progress in ENDINGS.values():
-        return  # an earlier attempt's ending, told late: this one's own facts follow
-    repository = _repository(job, rule, application, means)
-    answer = repository.send(
-        "POST", f"actions/runs/{job.run}/deployment_protection_rule", _review(job, verdict)
-    )
+def _answer(job: Job, verdict: Verdict, repository: Repository, application: str, means: Means) -> None:
+    """Without a state, GitHub only shows the comment."""
+    review = {"environment_name": job.environment, "comment": verdict.comment[:_COMMENT]}
+    if verdict.state:
+        review["state"] = verdict.state
+    answer = repository.send("POST", f"actions/runs/{job.run}/deployment_protection_rule", review)
     if answer.status not in (*_TAKEN, *_OVER):
         raise NotDelivered(refusal(answer, repository.name))
-    over = "" if answer.status in _TAKEN else f"GitHub answered {answer.status}"
     if verdict.state:
-        jobs.record_answer(means.ledger, application, job, over or verdict.state)
-
-
-def _review(job: Job, verdict: Verdict) -> dict[str, str]:
-    """Without a state, GitHub only shows the comment."""
-    state = {"state": verdict.state} if verdict.state else {}
-    return {"environment_name": job.environment, "comment": verdict.comment[:_COMMENT], **state}
+        taken = verdict.state if answer.status in _TAKEN else f"GitHub answered {answer.status}"
+        jobs.record_answer(means.ledger, application, job, taken)
 
 
 def _repository(job: Job, rule: Rule, application: str, means: Means) -> Repository:
@@ -69,13 +69,9 @@ def _repository(job: Job, rule: Rule, application: str, means: Means) -> Reposit
     development = means.ledger.stage == "development"
     if problem := address_problem(rule.api, means.github_hosts, setting="GitHubHosts", loopback=development):
         raise NotDelivered(f"GitHub: its address {problem}.")
-    secrets = ApplicationSecrets(
-        client=means.client("secretsmanager"),
-        stage=means.ledger.stage,
-        application=application,
-        service=SECRET,
-    )
-    name = secret_prefix(means.ledger.stage, application, SECRET)
+    stage, client = means.ledger.stage, means.client("secretsmanager")
+    secrets = ApplicationSecrets(client=client, stage=stage, application=application, service=SECRET)
+    name = secret_prefix(stage, application, SECRET)
     try:
         app = App.of(secret(secrets, name))
         return app.installed(
