@@ -14,11 +14,12 @@ import pytest
 from tagship.approval.proof import LINK, Proof
 from tagship.approval.request.delivery import deliver
 from tagship.approval.store import LedgerStore
-from tagship.ledger import approvals, logins, notices
+from tagship.ledger import approvals, jobs, logins, notices
 from tagship.ledger.table import Ledger
 from tagship.model.records import CurrentRecord, FreezeRecord, LockRecord, ReleaseRecord
 from tests.unit.approval.builders import ANA
 from tests.unit.approval.test_request import asked
+from tests.unit.model.test_job import job
 from tools import blast_radius
 from tools.blast_radius import attributes_in
 from tools.reference import template
@@ -156,6 +157,7 @@ def test_the_page_writes_only_attributes_that_its_permission_names(ledger, clock
         opened["id"], approver=ANA, decision="approve", reason="tested", identity="sso ana", proof=proof
     )
     deliver(here, SimpleNamespace(send_task_success=lambda **_: {}), opened["id"])
+    assert jobs.opened(here, "storefront", job()) and jobs.opened(here, "storefront", job(id=8))
     assert {"delivered", "proof"} <= table.names
     assert table.names <= may_write("ApprovalPage")
 
@@ -169,4 +171,5 @@ def test_the_notifier_writes_only_attributes_that_its_permission_names(ledger):
     assert thread.taken()
     thread.begun("")
     thread.begun("1.2")
-    assert {"thread", "until"} <= table.names <= may_write("Notify")
+    jobs.record_answer(here, "storefront", job(), "approved")
+    assert {"thread", "until", "answer"} <= table.names <= may_write("Notify")

@@ -697,6 +697,7 @@ def runtime() -> Iterator[Any]:
                 sender_address="tagship@example.com",
                 slack_hosts=(),
                 github_hosts=(),
+                guards_configuration=False,
             ),
         )
         patch.setattr(runtime_module, "_runtime", lambda: here)

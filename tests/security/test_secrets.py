@@ -223,15 +223,16 @@ def test_every_secret_is_read_under_its_applications_prefix():
 
 def test_iam_allows_a_function_its_own_stages_secrets_and_only_slacks_where_it_needs_no_other():
     reading = {
-        it.resource: str(it.body["Resource"]["Fn::Sub"]).partition(":secret:")[2]
+        (it.resource, str(it.body["Resource"]["Fn::Sub"]).partition(":secret:")[2])
         for it in statements()
         if "secretsmanager:GetSecretValue" in it.actions
     }
     assert reading == {
-        "RequestApprovalFunction": "tagship/${Stage}/*/slack*",
-        "RemindApproversFunction": "tagship/${Stage}/*/slack*",
-        "ApprovalPageFunction": "tagship/${Stage}/*/slack*",
-        "NotifyFunction": "tagship/${Stage}/*",
+        ("RequestApprovalFunction", "tagship/${Stage}/*/slack*"),
+        ("RemindApproversFunction", "tagship/${Stage}/*/slack*"),
+        ("ApprovalPageFunction", "tagship/${Stage}/*/slack*"),
+        ("ApprovalPageFunction", "tagship/${Stage}/*/github-webhook-*"),
+        ("NotifyFunction", "tagship/${Stage}/*"),
     }
 
 

@@ -73,7 +73,10 @@ ONLY = {
     "kms:Sign": {"PublisherRole"},
     "kms:Verify": {"RunGateFunction"},
     "ses:SendEmail": {"RequestApprovalFunction", "RemindApproversFunction"},
-    "ssm:GetParameter": {"ReadReleaseFunction", "StoreConfigurationFunction"},
+    "ssm:GetParameter": {
+        *("ReadReleaseFunction", "StoreConfigurationFunction"),
+        *("ApprovalPageFunction", "NotifyFunction"),  # whether GitHub's jobs may wait for the application
+    },
     "ssm:PutParameter": {"StoreConfigurationFunction"},
     "ses:SendRawEmail": {"NotifyFunction"},
     "events:PutEvents": {"NotifyFunction"},
@@ -218,8 +221,8 @@ def test_a_function_runs_its_own_build(name: str) -> None:
 
 
 @every_function
-def test_only_functions_that_verify_tokens_have_the_cryptography_layer(name: str) -> None:
-    """It is 16 MB, which every other cold start would unpack for nothing."""
+def test_only_functions_that_verify_or_sign_tokens_have_the_cryptography_layer(name: str) -> None:
+    """It is 16 MB, which every other cold start would unpack for nothing. Broadcast knows the channels and uses none."""
     behind = everything_behind(f"functions.{snake(name.removesuffix('Function'))}")
     verifies = any(
         (isinstance(node, ast.ImportFrom) and node.module == "jwt")
@@ -227,6 +230,7 @@ def test_only_functions_that_verify_tokens_have_the_cryptography_layer(name: str
         for each in behind
         for node in ast.walk(module(each).tree)
     )
+    verifies = verifies and name != "BroadcastFunction"
     assert ({"Ref": "SignInLayer"} in functions()[name]["Layers"]) == verifies
 
 
@@ -462,14 +466,19 @@ def test_productions_rollback_has_reserved_concurrency() -> None:
     assert template()["Parameters"]["RollbackConcurrency"]["Default"] > 0
 
 
-def test_the_page_can_read_only_slack_secrets() -> None:
-    """It is the one function that anybody on the internet can call."""
-    (statement,) = [
-        it
+def test_the_page_can_read_only_secrets_that_verify_requests() -> None:
+    """It is the one function that anybody on the internet can call: no GitHub token, and no key of a GitHub App."""
+    found = [
+        str(it.body["Resource"]["Fn::Sub"]).partition(":secret:")[2]
         for it in allowed()
         if it.resource == "ApprovalPageFunction" and "secretsmanager:GetSecretValue" in it.actions
     ]
-    assert str(statement.body["Resource"]["Fn::Sub"]).endswith(":secret:tagship/${Stage}/*/slack*")
+    assert found == ["tagship/${Stage}/*/slack*", "tagship/${Stage}/*/github-webhook-*"]
+    assert not any(
+        fnmatchcase(f"tagship/production/storefront/{name}-1a2B3c", each.replace("${Stage}", "production"))
+        for each in found
+        for name in ("github", "github-app")
+    )
 
 
 def test_nobody_can_delete_or_list_the_ledger() -> None:

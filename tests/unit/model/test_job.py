@@ -63,6 +63,7 @@ def test_the_release_that_production_runs_lets_its_job_run() -> None:
     ],
 )
 def test_a_release_that_ended_otherwise_or_is_another_one_rejects_the_job(known: Any) -> None:
+    """Faults 131 and 133."""
     assert state(job(), known, current()) == "rejected"
 
 
@@ -77,10 +78,12 @@ def test_a_release_that_ended_otherwise_or_is_another_one_rejects_the_job(known:
     ],
 )
 def test_what_production_no_longer_runs_rejects_the_job(now: Any) -> None:
+    """Fault 133; the revision counts too, because the page's function could write a tag, but no revision."""
     assert state(job(), release(), now) == "rejected"
 
 
 def test_a_job_waits_while_nothing_is_decided() -> None:
+    """Fault 132."""
     assert state(job(), None, None) == ""
     assert state(job(), release(status="RUNNING"), None) == ""
     assert state(job(), release(), current(), rolling_back=True) == ""

@@ -10,7 +10,7 @@
 | `APPLICATION#<name>` | `FREEZE#<id>` | a freeze; those of all applications stand under `APPLICATION#*` |
 | `APPLICATION#<name>` | `CURRENT` | what production runs |
 | `APPLICATION#<name>` | `CONFIGURATION` | the configuration in force, in a stage that guards it |
-| `APPLICATION#<name>` | `JOBS#<tag>`, `ANSWER#<job>` | GitHub's jobs that wait for a tag, and what each was answered |
+| `APPLICATION#<name>` | `JOBS#<tag>`, `ANSWER#<job>` | GitHub jobs that asked for a tag, and what each was answered |
 | `APPLICATION#<name>` | `NOTICE#<channel>#<fact>`, `THREAD#<channel>#<tag>#<attempt>` | who was told, and in which thread |
 | `APPROVAL#<id>` | `APPROVAL` | a request and its decisions |
 | `APPROVAL#<id>` | `LOGIN#<session>` | who signed in to look at it, where the stage asks for that |

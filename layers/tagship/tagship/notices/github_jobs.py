@@ -69,8 +69,10 @@ def _repository(job: Job, rule: Rule, application: str, means: Means) -> Reposit
     development = means.ledger.stage == "development"
     if problem := address_problem(rule.api, means.github_hosts, setting="GitHubHosts", loopback=development):
         raise NotDelivered(f"GitHub: its address {problem}.")
-    stage, client = means.ledger.stage, means.client("secretsmanager")
-    secrets = ApplicationSecrets(client=client, stage=stage, application=application, service=SECRET)
+    stage = means.ledger.stage
+    secrets = ApplicationSecrets(
+        client=means.client("secretsmanager"), stage=stage, application=application, service=SECRET
+    )
     name = secret_prefix(stage, application, SECRET)
     try:
         app = App.of(secret(secrets, name))

@@ -98,7 +98,7 @@ def _of_github(
     inbox = github_jobs.Inbox(
         ledger=ledger,
         secrets=recent.of(client=client("secretsmanager")),
-        ssm=partial(client, "ssm"),
+        ssm=lambda: client("ssm"),
         guarded=settings.guards_configuration,
         now=now,
     )
