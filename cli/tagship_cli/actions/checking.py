@@ -73,7 +73,7 @@ def refuse_what_gates_would(place: Place, release: Release) -> None:
         )
     kind = kind_of(configuration.target)
     named = {artifact.name for artifact in release.manifest.artifacts}
-    missing = {name: what for name, what in kind.artifacts.items() if name not in named}
+    missing = {name: what for name, what in kind.brings(configuration.target).items() if name not in named}
     if missing:
         wanted = " and ".join(f"{name} ({what})" for name, what in missing.items())
         raise Failed(

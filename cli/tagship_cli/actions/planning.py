@@ -176,7 +176,7 @@ def looked_at(
             f"Nothing was checked.\nUse a profile for that account: --profile NAME."
         )
 
-    def client(service: str, *, config: Config | None = None) -> Any:
+    def client(service: str, *, config: Config | None = None, on: Sequence[str] = ()) -> Any:  # noqa: ARG001 (a person's own rights)
         made = place.client(service, region=spec.region, config=config)
         return _WithFiles(made, paths) if service == "s3" and paths else made
 

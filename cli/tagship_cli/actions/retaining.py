@@ -49,7 +49,7 @@ class Retaining:
         at = signed_in(place, target_profile)
         target, where = looked_at(at, configuration)
 
-        def client(service: str, *, config: Config | None = None) -> Any:
+        def client(service: str, *, config: Config | None = None, on: Sequence[str] = ()) -> Any:  # noqa: ARG001 (a person's own rights)
             return at.client(service, region=spec.region, config=config)
 
         keeper = kind.keeps(application=application, spec=spec, client=client)

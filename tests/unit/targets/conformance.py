@@ -65,7 +65,7 @@ class Conformance(ABC):
         assert baseline is not None
         assert bench.kind.describe(bench.spec, baseline)
         assert bench.kind.where(bench.spec)
-        assert set(bench.kind.artifacts) == set(bench.artifacts)
+        assert set(bench.kind.brings(bench.spec)) == set(bench.artifacts)
         assert all(bench.kind.artifacts.values())
         for shown, planned in zip(bench.kind.planned[:1], Release(bench).change.summary, strict=False):
             assert shown.split(":")[0] == planned.split(":")[0], "previews show what a plan no longer says"

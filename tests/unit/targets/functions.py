@@ -14,8 +14,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tagship.model.release import Artifact, PinnedObject
-from tagship.targets.lambda_alias import LambdaTarget
-from tagship.targets.lambda_function import LambdaFunction
+from tagship.targets.kind import Target
+from tagship.targets.lambda_alias import KIND, LambdaTarget
 from tests.unit.builders import application, sha256
 from tests.unit.tables import aws_error
 
@@ -52,6 +52,7 @@ def digest(code: bytes) -> str:
 class FakeLambda:
     """One function, `storefront`, whose version 1 is the old code and serves behind the alias `live`."""
 
+    name: str = "storefront"
     uploads: dict[tuple[str, str, str], bytes] = field(default_factory=lambda: {(BUCKET, KEY, "7"): NEW})
     """The objects in S3, by bucket, key and version."""
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -80,7 +81,7 @@ class FakeLambda:
 
     def __post_init__(self) -> None:
         self.latest = {
-            "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:storefront:$LATEST",
+            "FunctionArn": f"arn:aws:lambda:us-east-1:000000000000:function:{self.name}:$LATEST",
             "CodeSha256": digest(OLD),
             "RevisionId": next(self.revisions),
             "LastUpdateStatus": "Successful",
@@ -176,7 +177,7 @@ class FakeLambda:
         return {"RequestedProvisionedConcurrentExecutions": 1}
 
     def get_account_settings(self) -> dict[str, Any]:
-        self._called("get_account_settings", "storefront")
+        self._called("get_account_settings", self.name)
         return {
             "AccountLimit": {"TotalCodeSize": 75 * 1024**3},
             "AccountUsage": {"TotalCodeSize": self.code_used},
@@ -273,7 +274,7 @@ class FakeLambda:
 
     def list_provisioned_concurrency_configs(self, *, FunctionName: str) -> dict[str, Any]:
         self._called("get_provisioned_concurrency_configs", FunctionName)
-        arn = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
+        arn = f"arn:aws:lambda:us-east-1:000000000000:function:{self.name}"
         return {
             "ProvisionedConcurrencyConfigs": [
                 {"FunctionArn": f"{arn}:{version}"} for version in self.provisioned_versions
@@ -291,7 +292,7 @@ class FakeLambda:
 
     def _called(self, operation: str, function: str, *, holds: bool = False) -> None:
         """`holds`: whether it concerns the alias that keeps the baseline, not the serving alias."""
-        if function != "storefront":
+        if function != self.name:
             raise aws_error(
                 "ResourceNotFoundException", status=404, message=f"Function not found: {function}"
             )
@@ -304,7 +305,7 @@ class FakeLambda:
     def _version(self, version: str) -> dict[str, Any]:
         if version not in self.versions:
             raise aws_error(
-                "ResourceNotFoundException", status=404, message=f"Function not found: storefront:{version}"
+                "ResourceNotFoundException", status=404, message=f"Function not found: {self.name}:{version}"
             )
         return self.versions[version]
 
@@ -334,13 +335,36 @@ class FakeLambda:
         }
 
 
-def target(client: Any, *, tag: str = "v1.4.0", **changes: Any) -> LambdaFunction:
+@dataclass
+class FakeFunctions:
+    """Several functions behind one client: each call goes to the one that it names."""
+
+    each: dict[str, FakeLambda]
+
+    @classmethod
+    def of(cls, *names: str) -> FakeFunctions:
+        return cls({name: FakeLambda(name) for name in names})
+
+    def __getitem__(self, name: str) -> FakeLambda:
+        return self.each[name]
+
+    def __getattr__(self, operation: str) -> Any:
+        def asked(**request: Any) -> Any:
+            name = request.get("FunctionName", next(iter(self.each))).partition(":")[0]
+            return getattr(self.each[name], operation)(**request)
+
+        return asked
+
+
+def target(client: Any, *, tag: str = "v1.4.0", **changes: Any) -> Target:
     """The adapter, on this client."""
     configured = LambdaTarget(**application()["target"] | changes)
-    return LambdaFunction(application="storefront", tag=tag, spec=configured, client=client)
+    return KIND.make(application="storefront", tag=tag, spec=configured, client=lambda _service, **_: client)
 
 
-def artifacts(code: bytes = NEW, *, name: str = "function") -> dict[str, tuple[Artifact, PinnedObject]]:
+def artifacts(
+    code: bytes = NEW, *, name: str = "function", key: str = KEY
+) -> dict[str, tuple[Artifact, PinnedObject]]:
     """A release's artifacts."""
     artifact = Artifact(name=name, file="storefront.zip", sha256=sha256(code), size=len(code))
-    return {name: (artifact, PinnedObject(bucket=BUCKET, key=KEY, versionId="7", size=len(code)))}
+    return {name: (artifact, PinnedObject(bucket=BUCKET, key=key, versionId="7", size=len(code)))}

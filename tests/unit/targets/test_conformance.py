@@ -12,9 +12,8 @@ from botocore.exceptions import ClientError
 
 from tagship.model.records import Revision
 from tagship.targets import KINDS
-from tagship.targets.kind import Artifacts
+from tagship.targets.kind import Artifacts, Target
 from tagship.targets.lambda_alias import LambdaTarget
-from tagship.targets.lambda_function import LambdaFunction
 from tests.unit.builders import application
 from tests.unit.tables import aws_error
 from tests.unit.targets.conformance import Beginning, Conformance, Settings, Settling
@@ -88,7 +87,7 @@ class LambdaBench:
         rights = self.kind.rights(self.spec, objects=[f"arn:aws:s3:::{BUCKET}/{KEY}"])
         self.actions = sorted({action for right in rights for action in right.actions})
 
-    def target(self) -> LambdaFunction:
+    def target(self) -> Target:
         return target(self.functions)
 
     def state(self) -> Any:

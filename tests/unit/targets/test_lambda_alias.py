@@ -766,7 +766,9 @@ def test_an_alias_that_somebody_else_created_is_not_removed(functions, first):
 ASKED = {
     "get_alias": lambda release: release.shift(10),
     "get_function_configuration": lambda release: release.target.plan(artifacts(), {}, weighted=True),
-    "update_function_code": lambda release: Release(FakeLambda(refuses=release.target.client.refuses)),
+    "update_function_code": lambda release: Release(
+        FakeLambda(refuses=release.target.parts[0].client.refuses)
+    ),
     "publish_version": lambda release: release.target.prepare(
         artifacts(NEW), {**release.candidate, "id": ""}, lambda _: None
     ),

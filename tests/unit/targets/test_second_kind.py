@@ -73,7 +73,7 @@ def test_the_other_kind_still_works() -> None:
         ({"target.type": None}, ["target: needs a type"]),
         ({"target.bucket": None}, ["target.bucket: is missing"]),
         ({"target.region": "Frankfurt"}, ["target.region: must be a region, like eu-central-1"]),
-        ({"target.pointer": "x"}, ["target.pointer: is not a field here"]),
+        ({"target.zzz": "x"}, ["target.zzz: is not a field here"]),
         ({"target.buckt": "x"}, ["target.buckt: is not a field here; did you mean 'bucket'?"]),
         ({"target.function": "storefront"}, ["target.function: is a field, but not here"]),
         (

@@ -11,6 +11,7 @@ from tagship.model.release import PinnedObject
 from tagship.targets import KINDS, rights, target_of
 from tagship.targets.kind import Kind
 from tagship.targets.lambda_function import LambdaFunction
+from tagship.targets.lambda_functions import LambdaFunctions
 from tests.unit.builders import application
 
 
@@ -51,9 +52,14 @@ def test_a_target_gets_a_client_in_the_applications_role_with_the_needed_permiss
 
     configuration = read_application(application())
     found = target_of(configuration.target, application="storefront", tag="v1.4.0", client_as=client_as)
-    assert found == LambdaFunction(
-        application="storefront", tag="v1.4.0", spec=configuration.target, client="client"
+    only = LambdaFunction(
+        application="storefront",
+        tag="v1.4.0",
+        spec=configuration.target,
+        artifact="function",
+        client="client",
     )
+    assert found == LambdaFunctions(application="storefront", tag="v1.4.0", parts=[only])
     pinned = PinnedObject(
         bucket="releases", key="releases/storefront/v1.4.0/storefront.zip", versionId="7", size=1
     )

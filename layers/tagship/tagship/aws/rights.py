@@ -47,8 +47,11 @@ class Right:
 class Client(Protocol):
     """Creates a client in one region, with fixed permissions."""
 
-    def __call__(self, service: str, *, config: Config | None = None) -> Any:
-        """`config` changes the usual time-outs of a call. Raises CredentialsRefused."""
+    def __call__(self, service: str, *, config: Config | None = None, on: Sequence[str] = ()) -> Any:
+        """`config` changes the usual time-outs of a call; `on` are the only resources, of those permitted, that it may use.
+
+        Raises CredentialsRefused.
+        """
 
 
 class ClientAs(Protocol):
@@ -88,10 +91,12 @@ def function_arn(target: Location, function: str) -> str:
     return f"arn:{partition_of(target)}:lambda:{target.region}:{target.account}:function:{function}"
 
 
-def invoking(target: Location, function: str, *, name: str) -> Right:
-    """To invoke a function in the target's account and region, in any version."""
+def invoking(target: Location, function: str, *, name: str, named: bool = False) -> Right:
+    """To invoke a function in the target's account and region, in any version; `named`: only with a version's name."""
     arn = function_arn(target, function)
-    return Right(name=name, actions=("lambda:InvokeFunction",), on=(arn, f"{arn}:*"))
+    return Right(
+        name=name, actions=("lambda:InvokeFunction",), on=(f"{arn}:*",) if named else (arn, f"{arn}:*")
+    )
 
 
 def policy(rights: Iterable[Right]) -> dict[str, Any]:
@@ -106,16 +111,29 @@ def policy(rights: Iterable[Right]) -> dict[str, Any]:
     return {"Version": _VERSION, "Statement": [right.statement() for right in joined.values()]}
 
 
+def narrowed(rights: Iterable[Right], on: Sequence[str]) -> tuple[Right, ...]:
+    """The same permissions on only these resources. One that is about none of them stays as it is."""
+    return tuple(
+        replace(right, on=kept) if (kept := tuple(each for each in right.on if each in on)) else right
+        for right in rights
+    )
+
+
 def session_policy(rights: Sequence[Right]) -> str:
-    """The policy of one session, in the shortest form.
+    """The policy of one session, in the shortest form: permissions on the same resources form one statement.
 
     Raises ValueError if there is nothing to allow, or more than STS accepts.
     """
     if not rights:
         raise ValueError("A session without any right is of no use.")
+    joined: dict[tuple[tuple[str, ...], str], Right] = {}
+    for right in rights:
+        known = joined.setdefault((right.on, right.passed_to), right)
+        actions = tuple(dict.fromkeys((*known.actions, *right.actions)))
+        joined[right.on, right.passed_to] = replace(known, actions=actions)
     statements = [
         {name: value for name, value in right.statement().items() if name != "Sid"}
-        for right in dict.fromkeys(rights)
+        for right in joined.values()
     ]
     text = json.dumps({"Version": _VERSION, "Statement": statements}, separators=(",", ":"))
     if len(text) > SESSION_POLICY_CHARACTERS:

@@ -70,7 +70,7 @@ def fates(
     serving: Revision | None,
     now: datetime,
     others: Mapping[str, Sequence[Revision]] | None = None,
-    stored_as: Callable[[Revision], str] = str,
+    stored_as: Callable[[Revision], Iterable[str]] = lambda revision: [str(revision)],
 ) -> list[Fate]:
     """What is kept and what is deleted, and why, in the target's order.
 
@@ -87,9 +87,13 @@ def fates(
         of = tuple(dict.fromkeys(tag for name, tag in tags if name in own))
         why = next((needed[it] for it in names if it in needed), "") or each.used
         if not why and of:
-            ours = {stored_as(revision) for revision in each.revisions}
+            ours = {each.stored_as} - {""} or {
+                it for revision in each.revisions for it in stored_as(revision)
+            }
             theirs = (
-                name for name, known in (others or {}).items() if not ours.isdisjoint(map(stored_as, known))
+                name
+                for name, known in (others or {}).items()
+                if not ours.isdisjoint(it for revision in known for it in stored_as(revision))
             )
             why = next((f"{name} has released it too" for name in theirs), "")
         if not why and not of:

@@ -96,7 +96,7 @@ def question(given: Given) -> dict[str, Any]:
         "tag": given.tag,
         "subject": given.subject,
         "percent": given.percent,
-        **given.asked.names,
+        **given.asked.described,
         "candidate": dict(given.candidate),
         "baseline": dict(given.baseline) if given.baseline else None,
         "since": given.began.isoformat() if given.began else None,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import annotated_types as at
@@ -16,9 +17,9 @@ import annotated_types as at
 from tagship.aws.rights import Location, Right, invoking
 from tagship.health.given import Given, Problems
 from tagship.health.sampling import BUDGET_SECONDS, INVOCATION_SECONDS, Answer, out_of_reach, sample
-from tagship.health.verdict import REASON, CheckResult, Verdict
+from tagship.health.verdict import REASON, CheckResult, Verdict, gravest
 from tagship.model.fields import CONFIG, FUNCTION_NAME, UNKEPT, Example, Examples, can_be_kept
-from tagship.targets.kind import Subject
+from tagship.targets.kind import Invoked, Subject
 from tagship.text.plain import line
 
 if TYPE_CHECKING:
@@ -73,13 +74,17 @@ class LambdaCheck:
 
     def lacks(self, asked: Subject) -> Problems:
         """Something to invoke."""
-        if self.function is None and asked.invoked is None:
+        if self.function is None and not _invoked_by(asked):
             yield "function", "is missing: a target of this type is not a function that can be invoked"
 
     def rights(self, target: Location, asked: Subject) -> tuple[Right, ...]:
         """To invoke the candidate or the smoke test."""
-        function = self.function or (asked.invoked.function if asked.invoked else None)
-        return (invoking(target, function, name="AskForHealth"),) if function else ()
+        if self.function:
+            return (invoking(target, self.function, name="AskForHealth"),)
+        named = [
+            invoking(target, each.function, name="AskForHealth", named=True) for each in _invoked_by(asked)
+        ]
+        return (replace(named[0], on=tuple(arn for each in named for arn in each.on)),) if named else ()
 
     def run(self, given: Given) -> CheckResult:
         """Runs the check with the data of a release."""
@@ -93,6 +98,11 @@ class LambdaCheck:
             percent=given.share,
             clock=given.clock,
         )
+
+
+def _invoked_by(asked: Subject) -> Sequence[Invoked]:
+    """What answers for a revision: each of its functions."""
+    return [each.invoked for each in asked.each if each.invoked]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,17 +125,13 @@ def check(
     percent: int,
     clock: Callable[[], float] = time.monotonic,
 ) -> CheckResult:
-    """m invocations, of which n must answer `{"healthy": true}` in time.
+    """m invocations, of which n must answer `{"healthy": true}` in time; so of each function, all at the same time.
 
     An exception and `{"healthy": false}` are unhealthy; any other answer proves nothing and is inconclusive; a function
     that cannot be invoked, because it is missing or forbidden, is an error.
 
     Raises AwsUnavailable if Lambda throttled, failed or could not be reached: a retry may help.
     """
-    from botocore.exceptions import ClientError
-
-    from tagship.aws.invocation import refused
-
     event = {
         "source": "tagship",
         "check": "health",
@@ -133,17 +139,38 @@ def check(
         "tag": tag,
         "percent": percent,
     }
-    invocation = _invocation(check, event, asked=asked, about=f"to check the health of {application} {tag}")
-    if invocation is None:
+    invocations = _invocations(check, event, asked=asked, about=f"to check the health of {application} {tag}")
+    if not invocations:
         why = "Not checked: this target can't be invoked, and the check names no function."
         return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
+    begun = clock()
+    with ThreadPoolExecutor(max_workers=len(invocations)) as pool:
+        found = pool.map(
+            lambda each: _sampled(check, client, each, name=name, begun=begun, clock=clock), invocations
+        )
+        return gravest(name, dict(zip((each.label for each in invocations), found, strict=True)))
+
+
+def _sampled(
+    check: LambdaCheck,
+    client: LambdaClient,
+    invocation: _Invocation,
+    *,
+    name: str,
+    begun: float,
+    clock: Callable[[], float],
+) -> CheckResult:
+    from botocore.exceptions import ClientError
+
+    from tagship.aws.invocation import refused
+
     try:
         return sample(
             lambda: _ask(check, client, invocation, clock=clock),
             check=name,
             requests=check.requests,
             must_pass=check.mustPass,
-            begun=clock(),
+            begun=begun,
             longest=INVOCATION_SECONDS,
             clock=clock,
         )
@@ -151,28 +178,30 @@ def check(
         return CheckResult(check=name, verdict=Verdict.ERROR, why=refused(error, invocation.label))
 
 
-def _invocation(
+def _invocations(
     check: LambdaCheck, event: Mapping[str, Any], *, asked: Subject, about: str
-) -> _Invocation | None:
+) -> Sequence[_Invocation]:
     if check.function is not None:
-        body = json.dumps({**event, **asked.names, **check.payload})
-        return _Invocation(
+        body = json.dumps({**event, **asked.described, **check.payload})
+        smoke = _Invocation(
             request={"FunctionName": check.function, "InvocationType": "RequestResponse", "Payload": body},
             label=check.function,
             about=about,
         )
-    if asked.invoked is None:
-        return None
-    return _Invocation(
-        request={
-            "FunctionName": asked.invoked.function,
-            "Qualifier": asked.invoked.qualifier,
-            "InvocationType": "RequestResponse",
-            "Payload": json.dumps({**event, **check.payload}),
-        },
-        label=f"{asked.invoked.function}:{asked.invoked.qualifier}",
-        about=about,
-    )
+        return [smoke]
+    return [
+        _Invocation(
+            request={
+                "FunctionName": each.function,
+                "Qualifier": each.qualifier,
+                "InvocationType": "RequestResponse",
+                "Payload": json.dumps({**event, **check.payload}),
+            },
+            label=f"{each.function}:{each.qualifier}",
+            about=about,
+        )
+        for each in _invoked_by(asked)
+    ]
 
 
 def _ask(

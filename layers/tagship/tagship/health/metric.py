@@ -6,7 +6,7 @@ traffic shares can be compared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -20,6 +20,7 @@ from tagship.health.verdict import CheckResult, Verdict, errored, unreadable
 from tagship.model.errors import AwsUnavailable
 from tagship.model.fields import CONFIG, UNKEPT, Duration, Example, Examples, Matching, can_be_kept
 from tagship.targets.kind import Subject
+from tagship.text.words import listed
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -30,6 +31,16 @@ READ_METRICS = Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), 
 PERIOD_SECONDS = 60
 _VERSION = "{version}"
 _MINUTE = timedelta(seconds=PERIOD_SECONDS)
+
+
+def several_versions(name: str, asked: Subject, texts: Sequence[str]) -> Problems:
+    """The problem of a check whose `{version}` could be the version of several functions."""
+    named = asked.named_in(texts)
+    if len(named) > 1 and any(_VERSION in text for text in texts):
+        yield (
+            name,
+            f"names {listed(named)}, so {_VERSION} could be the version of each: write one check for each",
+        )
 
 
 class NoAnswer(Exception):
@@ -148,9 +159,15 @@ class MetricCheck:
             yield "maxValue", UNKEPT
 
     def lacks(self, asked: Subject) -> Problems:
-        """A count of its samples."""
+        """A count of its samples, and one version that `{version}` stands for."""
         if self.expression is not None and self.samples is None and asked.requests is None:
             yield "samples", "is missing: the requests of a target of this type are not counted"
+        yield from several_versions("expression" if self.expression else "dimensions", asked, self.texts)
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """Where `{version}` may stand, and the name of what it is the version of."""
+        return [*self.dimensions.values(), self.expression or "", self.samples or ""]
 
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To read metrics; AWS has no narrower permission."""
@@ -263,7 +280,7 @@ class Reader:
 
     def candidate(self, began: datetime) -> Minutes:
         """Since the deployment began. Once it has all of the traffic, data without a version is the candidate's too."""
-        now, version = _minute_after(self.given.now()), self.given.asked.names["version"]
+        now, version = _minute_after(self.given.now()), self._version_of(self.given.asked)
         named = self._minutes(version, began if self._by_version else _minute_after(began), now)
         if self.given.percent < 100 or self.given.shifted is None or not self._by_version:
             return named
@@ -274,7 +291,7 @@ class Reader:
 
         Lambda, for example, records the version only while two versions share the traffic.
         """
-        version = self.given.before.names["version"] if self.given.before else ""
+        version = self._version_of(self.given.before) if self.given.before else ""
         start, end = began - timedelta(seconds=self.check.window), _minute(began)
         found = self._minutes(version, start, end)
         return found or (self._minutes(version, start, end, named=False) if self._by_version else {})
@@ -293,7 +310,7 @@ class Reader:
                 "name": self.check.metric,
                 "dimensions": self.check.dimensions,
             }
-        requests = self.given.asked.requests
+        requests = self.given.asked.about(self.check.texts).requests
         if self.check.samples is not None:
             return {"dimensions": {}}
         if requests is None:
@@ -303,6 +320,10 @@ class Reader:
             "name": requests.name,
             "dimensions": requests.dimensions,
         }
+
+    def _version_of(self, asked: Subject) -> str:
+        """Of the function that the check names, if the target has several."""
+        return asked.about(self.check.texts).names["version"]
 
     def _minutes(self, version: str, start: datetime, end: datetime, *, named: bool = True) -> Minutes:
         """The minutes from `start` to before `end` that have a value and samples; `named`: of exactly this version."""

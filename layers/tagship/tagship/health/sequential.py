@@ -14,7 +14,7 @@ import annotated_types as at
 
 from tagship.aws.rights import Location, Right
 from tagship.health.given import Given, Problems
-from tagship.health.metric import READ_METRICS, MetricCheck, Minutes, NoAnswer, Reader
+from tagship.health.metric import READ_METRICS, MetricCheck, Minutes, NoAnswer, Reader, several_versions
 from tagship.health.sampling import INVOCATION_SECONDS
 from tagship.health.verdict import CheckResult, Verdict, errored, unreadable
 from tagship.model.fields import CONFIG, UNKEPT, Duration, Example, Examples, Matching, can_be_kept
@@ -200,6 +200,9 @@ class SequentialCheck:
         """A count of its requests."""
         if self.requests is None and asked.requests is None:
             yield "requests", "is missing: the requests of a target of this type are not counted"
+        for name, counter in (("errors", self.errors), ("requests", self.requests)):
+            texts = list(counter.dimensions.values()) if counter else []
+            yield from several_versions(f"{name}.dimensions", asked, texts)
 
     def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
         """To read metrics; AWS knows no narrower right."""
@@ -231,7 +234,7 @@ class SequentialCheck:
     def _requests(self, given: Given) -> Counter:
         if self.requests is not None:
             return self.requests
-        own = given.asked.requests
+        own = given.asked.about(list(self.errors.dimensions.values())).requests
         if own is None:
             raise NoAnswer("The requests of this target are not counted: set `requests` in the check.")
         return Counter(namespace=own.namespace, metric=own.name, dimensions=dict(own.dimensions))

@@ -86,6 +86,21 @@ def judge(results: Sequence[CheckResult]) -> CheckResult:
     )
 
 
+def gravest(check: str, results: Mapping[str, CheckResult]) -> CheckResult:
+    """One result of a check that asked several, by what each is called: the worst verdict counts, with its numbers."""
+    verdict = next(verdict for verdict in GRAVEST_FIRST for it in results.values() if it.verdict is verdict)
+    deciding = {name: it for name, it in results.items() if it.verdict is verdict}
+    first, *_ = deciding.values()
+    if len(results) == 1:
+        return first
+    return CheckResult(
+        check=check,
+        verdict=verdict,
+        why=" ".join(f"{name}: {it.why}" for name, it in deciding.items()),
+        numbers=first.numbers,
+    )
+
+
 def can_answer(result: CheckResult) -> bool:
     """Whether it understands the check: it is healthy, or reports itself that it is not."""
     return result.verdict is Verdict.HEALTHY or SAYS_SO in result.numbers

@@ -199,6 +199,8 @@ def _target_problems(target: Location) -> Iterator[Problem]:
     if (owner := target.role.split(":")[4]) != target.account:
         message = f"is in account {owner}, but target.account is {target.account}"
         yield Problem(path=("target", "role"), message=message)
+    for path, message in kind_of(target).problems(target):
+        yield Problem(path=("target", *path), message=message)
 
 
 def _target_cannot(application: Application) -> Iterator[Problem]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial, reduce
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
-from tagship.aws.rights import ClientAs, Location, Right, partition_of
+from tagship.aws.rights import ClientAs, Location, Right, narrowed, partition_of
 from tagship.model.fields import rebuilt
 from tagship.model.release import PinnedObject, folder_of
 from tagship.targets import cloudformation_stack, custom, ecs, lambda_alias, static_site, step_functions
 from tagship.targets.kind import Kind, Target
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 _ALL = (
     lambda_alias.KIND,
@@ -64,7 +67,11 @@ def target_of(
 
     kind, folder = kind_of(spec), folder_of(application, tag)
     sources = sorted({_source(spec, pinned.bucket, folder) for pinned in objects})
-    client = partial(client_as, may=kind.rights(spec, objects=sources), config=UPLOADING if sources else None)
+    may = kind.rights(spec, objects=sources)
+
+    def client(service: str, *, config: Config | None = None, on: Sequence[str] = ()) -> Any:
+        return client_as(service, may=narrowed(may, on), config=config or (UPLOADING if sources else None))
+
     return kind.make(application=application, tag=tag, spec=spec, client=client)
 
 

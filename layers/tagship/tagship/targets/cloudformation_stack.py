@@ -195,7 +195,7 @@ KIND = Kind(
     subject=_subject,
     describe=_describe,
     where=_where,
-    stored_as=lambda revision: str(revision["data"].get("template")),
+    stored_as=lambda revision: [str(revision["data"].get("template"))],
     keeps=_keeps,
     roles=_roles,
 )

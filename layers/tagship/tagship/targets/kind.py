@@ -6,6 +6,7 @@ application's role lacks a permission, and AwsUnavailable if a retry may help.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -195,6 +196,8 @@ class Stored:
     """What uses it, in words, as far as the target knows; empty if nothing does."""
     size: int = 0
     """The bytes that deleting it would free; 0 if unknown or none."""
+    stored_as: str = ""
+    """As the kind's `stored_as` says it, if a revision is several stored objects; empty if it is one."""
 
 
 class Keeper(Protocol):
@@ -262,6 +265,29 @@ class Subject:
     """The metrics that count outcomes, if there are any."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """HTTP headers that select this revision, whatever its share of the traffic."""
+    parts: Mapping[str, Subject] = field(default_factory=dict)
+    """By their names, the parts that a revision has; none where it is one piece."""
+
+    @property
+    def each(self) -> Sequence[Subject]:
+        """Every part; itself where it is one piece."""
+        return tuple(self.parts.values()) or (self,)
+
+    @property
+    def described(self) -> Mapping[str, object]:
+        """What a team's own function is given: the names, and those of the parts."""
+        parts = [dict(each.names) for each in self.parts.values()]
+        return {**self.names, **({"parts": parts} if parts else {})}
+
+    def named_in(self, texts: Iterable[str]) -> Sequence[str]:
+        """The names of the parts that these texts contain as whole words."""
+        words = {word for text in texts for word in re.split(r"[^\w-]", text)}
+        return [name for name in self.parts if name in words]
+
+    def about(self, texts: Iterable[str]) -> Subject:
+        """The part that these texts name; itself where they name none."""
+        named = self.named_in(texts)
+        return self.parts[named[0]] if named else self
 
 
 class Make(Protocol):
@@ -298,6 +324,10 @@ class Kind:
     """A complete example of that part."""
     artifacts: Mapping[str, str]
     """The artifacts of a release of this kind, by name, with a description."""
+    more_artifacts: Callable[[Any], Mapping[str, str]] = lambda _: {}
+    """The further artifacts of a release to this target."""
+    problems: Callable[[Any], Iterable[tuple[tuple[str | int, ...], str]]] = lambda _: ()
+    """What is wrong between several fields of the target: the path of one of them, and the problem in words."""
     planned: Sequence[str] = ()
     """An example of a plan as approvers read it, for previews."""
     weighted: bool
@@ -317,10 +347,16 @@ class Kind:
     """A short description of the target with its account and region."""
     roles: Callable[[Any], Mapping[str, Any]] = lambda _: {}
     """Roles that the target needs besides the application's, as template resources. `tagship role` prints them."""
-    stored_as: Callable[[Revision], str] = lambda revision: f"{revision['id']} {revision['digest']}"
-    """Identifies the stored object of a revision: equal texts if two applications' targets share one."""
+    stored_as: Callable[[Revision], Iterable[str]] = lambda revision: [
+        f"{revision['id']} {revision['digest']}"
+    ]
+    """Identifies the stored objects of a revision: equal texts if two applications' targets share one."""
     keeps: Keeps | None = None
     """Deletes old revisions for `tagship retention`. Without it, the kind keeps everything."""
+
+    def brings(self, spec: Any) -> Mapping[str, str]:
+        """What a release to this target brings, by the artifact's name, in words."""
+        return {**self.more_artifacts(spec), **self.artifacts}
 
 
 __all__ = [

@@ -1,22 +1,45 @@
-"""Target `lambda`: a function behind an alias; its part of application.yaml, and what the rest knows of it.
+"""Target `lambda`: functions behind their aliases; its part of application.yaml, and what the rest knows of it.
 
 The adapter is in a module of its own, because a step that only reads a configuration need not load it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Annotated, Any, Literal
 
-from tagship.aws.rights import Right, function_arn
+import annotated_types as at
+
+from tagship.aws.rights import Client, Right, function_arn
 from tagship.model.fields import ACCOUNT, CONFIG, EXTERNAL_ID, FUNCTION_NAME, REGION, ROLE, Matching
 from tagship.model.records import Revision
 from tagship.targets.kind import Invoked, Keeper, Kind, Metric, Subject, Target
+from tagship.targets.lambda_parts import described, is_absent, part_of, parts_of
+from tagship.text.words import listed
 
 CODE = "function"
 """The artifact that a release of this kind brings."""
+MOST_OTHERS = 9
+"""Ten functions in all: one call of a Lambda function still moves, or restores, all their aliases in a few seconds."""
+_IN_A_SESSION = 4
+"""So many functions, whatever their names, fit into the policy of one session (STS takes 2,048 characters)."""
+_ALIAS = Matching(r"^(?!\d+$)[A-Za-z0-9_-]{1,128}$", "an alias's name: letters, digits, - and _")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherFunction:
+    """One more function of the application, which is released together with the first."""
+
+    __pydantic_config__ = CONFIG
+
+    function: Annotated[str, FUNCTION_NAME]
+    """The function's name. It is in the account and region of the target."""
+    alias: Annotated[str, _ALIAS] = "live"
+    """The alias that its callers use."""
+    artifact: Annotated[str, at.MinLen(1), at.MaxLen(64)] = CODE
+    """The name of the artifact with its code. By default, all functions get the same zip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +60,24 @@ class LambdaTarget:
     """The role that Tagship assumes for every call to the target."""
     externalId: Annotated[str, EXTERNAL_ID]
     """The external ID that the role's trust policy requires."""
-    alias: Annotated[
-        str, Matching(r"^(?!\d+$)[A-Za-z0-9_-]{1,128}$", "an alias's name: letters, digits, - and _")
-    ] = "live"
+    alias: Annotated[str, _ALIAS] = "live"
     """The alias that callers use."""
+    others: Annotated[tuple[OtherFunction, ...], at.MaxLen(MOST_OTHERS)] = ()
+    """More functions, which are approved, moved and restored together with the first, in this order; at most 9."""
+
+    @property
+    def of(self) -> str:
+        """The ARN of the alias."""
+        return f"{function_arn(self, self.function)}:{self.alias}"
+
+    @property
+    def each(self) -> Sequence[tuple[LambdaTarget, str]]:
+        """Every function, in order, as a target of its own, with the name of its artifact."""
+        others = [
+            (replace(self, function=it.function, alias=it.alias, others=()), it.artifact)
+            for it in self.others
+        ]
+        return ((replace(self, others=()), CODE), *others)
 
 
 def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
@@ -48,8 +85,7 @@ def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]
 
     `objects` are the ARNs of the code that may be uploaded; where there is none, nothing may be.
     """
-    arn = function_arn(target, target.function)
-    on, uploads = (arn, f"{arn}:*"), tuple(objects)
+    on, uploads = tuple(arn for each, _ in target.each for arn in _arns(each)), tuple(objects)
     may = [
         Right(
             name="LookAtTheFunction",
@@ -84,21 +120,53 @@ def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]
     return tuple(may)
 
 
-def _make(*, client: Callable[[str], Any], **given: Any) -> Target:
-    adapter: Target = import_module("tagship.targets.lambda_function").LambdaFunction(
-        client=client("lambda"), **given
-    )
+def _arns(target: LambdaTarget) -> tuple[str, str]:
+    """The function itself, and its versions and aliases."""
+    arn = function_arn(target, target.function)
+    return arn, f"{arn}:*"
+
+
+def _clients(spec: LambdaTarget, client: Client) -> Iterator[Any]:
+    """A client for each function. The first few share a session, the next few another one, so that its policy fits."""
+    functions = [each for each, _ in spec.each]
+    for number, _ in enumerate(functions):
+        first = number - number % _IN_A_SESSION
+        arns = [arn for each in functions[first : first + _IN_A_SESSION] for arn in _arns(each)]
+        yield client("lambda", on=arns) if len(functions) > _IN_A_SESSION else client("lambda")
+
+
+def _make(*, application: str, tag: str, spec: LambdaTarget, client: Client) -> Target:
+    one, several = (import_module(f"tagship.targets.lambda_function{ending}") for ending in ("", "s"))
+    parts = [
+        one.LambdaFunction(application=application, tag=tag, spec=each, artifact=artifact, client=its)
+        for (each, artifact), its in zip(spec.each, _clients(spec, client), strict=True)
+    ]
+    adapter: Target = several.LambdaFunctions(application=application, tag=tag, parts=parts)
     return adapter
 
 
-def _keeps(*, client: Callable[[str], Any], **given: Any) -> Keeper:
-    keeper: Keeper = import_module("tagship.targets.lambda_retention").Versions(
-        client=client("lambda"), **given
-    )
+def _keeps(*, application: str, spec: LambdaTarget, client: Client) -> Keeper:
+    module = import_module("tagship.targets.lambda_retention")
+    parts = [
+        module.Versions(application=application, spec=each, client=client("lambda"), named=bool(spec.others))
+        for each, _ in spec.each
+    ]
+    keeper: Keeper = parts[0] if len(parts) == 1 else module.AllVersions(parts=parts)
     return keeper
 
 
 def _subject(spec: LambdaTarget, revision: Revision | None) -> Subject:
+    """Of several functions, those that the revision has; where none is named, the first."""
+    found = {
+        each.function: _subject_of(each, part_of(revision, each.of))
+        for each, _ in spec.each
+        if revision is None or not is_absent(revision, each.of)
+    }
+    first = next(iter(found.values()))
+    return replace(first, parts=found) if spec.others else first
+
+
+def _subject_of(spec: LambdaTarget, revision: Revision | None) -> Subject:
     version = revision["id"] if revision else spec.alias
     return Subject(
         names={"function": spec.function, "alias": spec.alias, "version": version},
@@ -115,12 +183,24 @@ def _subject(spec: LambdaTarget, revision: Revision | None) -> Subject:
     )
 
 
-def _describe(_: LambdaTarget, revision: Revision | None) -> str:
-    return f"version {revision['id']}" if revision and revision["id"] else ""
-
-
 def _where(spec: LambdaTarget) -> str:
-    return f"the alias {spec.alias} of {spec.function} (account {spec.account}, {spec.region})"
+    named = listed(f"{each.alias} of {each.function}" for each, _ in spec.each)
+    return f"the alias{'es' if spec.others else ''} {named} (account {spec.account}, {spec.region})"
+
+
+def _problems(spec: LambdaTarget) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    seen = {spec.function}
+    for index, each in enumerate(spec.others):
+        if each.function in seen:
+            yield (
+                ("others", index, "function"),
+                f"{each.function} is already a function of this target: name it once",
+            )
+        seen.add(each.function)
+
+
+def _stored_as(revision: Revision) -> Sequence[str]:
+    return [f"{part['id']} {part['data'].get('codeSha256')}" for part in parts_of(revision)]
 
 
 KIND = Kind(
@@ -136,6 +216,8 @@ KIND = Kind(
         "externalId": "tagship-production",
     },
     artifacts={CODE: "the function's code, as a zip"},
+    more_artifacts=lambda spec: {it.artifact: f"the code of {it.function}, as a zip" for it in spec.others},
+    problems=_problems,
     planned=[
         "the alias live of storefront: version 41 → a new version",
         "Code: 4f2a91c08d11 → 9c1b77de5a02 (4.1 MiB)",
@@ -146,8 +228,8 @@ KIND = Kind(
     make=_make,
     rights=rights,
     subject=_subject,
-    describe=_describe,
+    describe=lambda _, revision: described(revision),
     where=_where,
-    stored_as=lambda revision: f"{revision['id']} {revision['data'].get('codeSha256')}",
+    stored_as=_stored_as,
     keeps=_keeps,
 )

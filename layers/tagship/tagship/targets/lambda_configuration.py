@@ -96,6 +96,11 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> li
     return lines
 
 
+def is_dangerous(line: str) -> bool:
+    """Whether a line of `differences` is about a setting that changes what the code may do, or which code runs."""
+    return line.startswith(tuple(f"Configuration: {words} " for _, words in _DANGEROUS))
+
+
 def _variables(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     changes = (
         ("added", sorted(new.keys() - old.keys())),

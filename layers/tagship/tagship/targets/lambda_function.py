@@ -1,4 +1,6 @@
-"""The adapter of target `lambda`. The candidate is a published version; traffic moves by the alias's weights.
+"""One function of target `lambda`. The candidate is a published version; traffic moves by the alias's weights.
+
+`lambda_functions.py` moves one or several of them together; the protocols' texts say what each act raises.
 
 Every change of the alias carries the fencing number in its description and AWS's own precondition (`RevisionId`), so that a
 change made by hand is seen and not overwritten, and a late holder of the lock is refused by the alias itself.
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -29,10 +31,11 @@ from tagship.model.errors import (
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
-from tagship.targets.lambda_alias import CODE, LambdaTarget
+from tagship.targets.lambda_alias import LambdaTarget
 from tagship.targets.lambda_callers import Caller, callers
 from tagship.targets.lambda_configuration import differences, digest_of
-from tagship.targets.lambda_keeping import hold, room_for
+from tagship.targets.lambda_keeping import hold
+from tagship.targets.lambda_parts import OF
 from tagship.text.words import listed, size
 
 if TYPE_CHECKING:
@@ -49,11 +52,13 @@ _FIRST_SECONDS, _PACE_SECONDS = 1, 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LambdaFunction:
-    """One alias of one function, for one release."""
+    """One alias of one function, for one release. Revisions are of this function alone."""
 
     application: str
     tag: str
     spec: LambdaTarget
+    artifact: str
+    """The name of the artifact with its code."""
     client: LambdaClient
 
     # ---- before anybody is asked -----------------------------------------------------------------------------------
@@ -88,7 +93,7 @@ class LambdaFunction:
                 f"them. Point them at the alias {self.spec.alias}."
             )
         pinned: list[Caller] = []
-        if current and self._is_ours(current):
+        if current:
             pinned = callers(self.client, arn=expected, qualifier=current["id"])
         if current and pinned:
             warnings.append(
@@ -102,32 +107,31 @@ class LambdaFunction:
     def _undrifted(self, recorded: Revision | None) -> str:
         alias = self._alias()
         self._one_version(alias)
-        if recorded is None or not self._is_ours(recorded):
+        if recorded is None:
             return f"{self.spec.function} can be changed."
         if alias is None:
             raise TargetMoved(
-                f"{self._release}: {self._name} does not exist, but according to the ledger it serves "
+                f"{self._release}: {self.name} does not exist, but according to the ledger it serves "
                 f"version {recorded['id']}. Tagship changed nothing. Create the alias again: "
                 f"{self._by_hand(recorded['id'], make=True)}"
             )
         if alias["FunctionVersion"] != recorded["id"]:
             raise TargetMoved(
-                f"{self._release}: {self._name} points at {_described(alias)}, but according to the ledger "
+                f"{self._release}: {self.name} points at {_described(alias)}, but according to the ledger "
                 f"version {recorded['id']} is deployed: someone else moved the alias. Tagship did not "
                 f"overwrite it. To restore version {recorded['id']}: {self._by_hand(recorded['id'])}"
             )
-        return (
-            f"{self.spec.function} can be changed, and {self._name} has not changed since the last release."
-        )
+        return f"{self.spec.function} can be changed, and {self.name} has not changed since the last release."
 
-    def dry_run(self, artifacts: Artifacts) -> Finding:
-        """Lambda's own dry run of the upload: it validates the request, and that the role may read the code."""
+    def dry_run(self, artifacts: Artifacts) -> int:
+        """Lambda's own dry run of the upload: it validates the request, and that the role may read the code.
+
+        The size of the code in bytes: Lambda's dry run does not look at the room for it.
+        """
         artifact, pinned = self._uploaded(artifacts)
         with self._uploading():
             self.client.update_function_code(**self._upload_of(pinned) | {"DryRun": True})
-        # Lambda's dry run does not look at it.
-        warning = room_for(self.client, artifact.size, release=self._release)
-        return Finding(said="The upload passed its dry run.", warning=warning)
+        return artifact.size
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
         """By the handler and the runtime that the function has now."""
@@ -161,12 +165,7 @@ class LambdaFunction:
                 f"{self._release}: version {version} of {self.spec.function}, which is serving traffic, is in "
                 f"state Failed: {_reason(found, 'StateReason')}"
             )
-        if (
-            current
-            and self._is_ours(current)
-            and current["id"] == version
-            and current["data"]["codeSha256"] != found["CodeSha256"]
-        ):
+        if current and current["id"] == version and current["data"]["codeSha256"] != found["CodeSha256"]:
             raise BaselineMissing(
                 f"{self._release}: version {version} of {self.spec.function} does not have the code that the "
                 "ledger recorded: the function was recreated."
@@ -175,7 +174,7 @@ class LambdaFunction:
         asleep = found.get("State") == "Inactive"
         return Finding(said=said, warning=self._asleep(version, found) if asleep else "")
 
-    def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a function takes none)
+    def plan(self, artifacts: Artifacts, *, weighted: bool) -> Change:
         """Compares what serves with what would be published: the pinned code and `$LATEST`'s configuration, as a whole."""
         artifact, _ = self._uploaded(artifacts)
         code = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
@@ -190,7 +189,7 @@ class LambdaFunction:
                 nothingToChange=False,
                 summary=[
                     (
-                        f"{self._name} does not exist; it will be created and will send all traffic to the new "
+                        f"{self.name} does not exist; it will be created and will send all traffic to the new "
                         f"version ({_size(artifact)})."
                     ),
                     "Nothing serves traffic now: a rollback would remove the alias again.",
@@ -210,7 +209,7 @@ class LambdaFunction:
                 nothingToChange=True,
                 summary=[
                     (
-                        f"Nothing to change: {self._name} already runs this code and configuration, as version "
+                        f"Nothing to change: {self.name} already runs this code and configuration, as version "
                         f"{baseline['id']}."
                     )
                 ],
@@ -226,7 +225,7 @@ class LambdaFunction:
             baseline=baseline,
             candidate=candidate,
             nothingToChange=False,
-            summary=[f"{self._name}: version {baseline['id']} → a new version", *changed],
+            summary=[f"{self.name}: version {baseline['id']} → a new version", *changed],
         )
 
     def _refuse_weights(self, serving: Configuration, latest: Configuration) -> None:
@@ -248,14 +247,14 @@ class LambdaFunction:
             )
         if self._has_provisioned_concurrency():
             raise TargetInvalid(
-                f"{self._release}: {self._name} has provisioned concurrency, and Lambda cannot split traffic "
+                f"{self._release}: {self.name} has provisioned concurrency, and Lambda cannot split traffic "
                 "on such an alias. Nothing was changed. Use the strategy all-at-once, or remove the "
                 "provisioned concurrency."
             )
 
     def _has_provisioned_concurrency(self) -> bool:
         try:
-            with calling(f"{self._release}: looking at the concurrency of {self._name}", **_REFUSED):
+            with calling(f"{self._release}: looking at the concurrency of {self.name}", **_REFUSED):
                 self.client.get_provisioned_concurrency_config(
                     FunctionName=self.spec.function, Qualifier=self.spec.alias
                 )
@@ -270,11 +269,24 @@ class LambdaFunction:
 
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
-    def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
-        """Uploads and publishes, waits until the version is active, and compares it with what was approved."""
+    def as_approved(self, candidate: Revision) -> Configuration:
+        """What the candidate is, or will be, made of. Raises PlanChanged where that is not what was approved."""
+        if version := candidate["id"]:
+            return self._as_approved(self._configuration(version), candidate, None, "was")
+        code = candidate["data"]["codeSha256"]
+        return self._as_approved(self._configuration("$LATEST"), candidate, code, "would be")
+
+    def prepare(
+        self, artifacts: Artifacts, candidate: Revision, made: Made, latest: Configuration
+    ) -> Prepared:
+        """Uploads and publishes, waits until the version is active, and compares it with what was approved.
+
+        `latest` is what `as_approved` found.
+        """
+        if candidate["id"]:
+            return self._ready(candidate, candidate["id"], latest, pace=_PACE_SECONDS)
         _, pinned = self._uploaded(artifacts)
         code = candidate["data"]["codeSha256"]
-        latest = self._as_approved(self._configuration("$LATEST"), candidate, code, "would be")
         if latest.get("LastUpdateStatus") == "InProgress":
             return Prepared(wait=_PACE_SECONDS)
         if latest.get("LastUpdateStatus") == "Failed" and latest["CodeSha256"] == code:
@@ -290,6 +302,16 @@ class LambdaFunction:
             return Prepared(wait=_PACE_SECONDS)
         made({**candidate, "id": version})
         published = self._as_approved(self._configuration(version), candidate, None, "is")
+        pace = _FIRST_SECONDS if self.uploads(candidate, latest) else _PACE_SECONDS
+        return self._ready(candidate, version, published, pace=pace)
+
+    @staticmethod
+    def uploads(candidate: Revision, latest: Configuration) -> bool:
+        """Whether making the candidate from this uploads code."""
+        return not candidate["id"] and latest["CodeSha256"] != candidate["data"]["codeSha256"]
+
+    def _ready(self, candidate: Revision, version: str, published: Configuration, *, pace: int) -> Prepared:
+        """The candidate, once this version of it is active; `pace` is how many seconds to wait for that."""
         if published.get("State") == "Failed":
             raise TargetInvalid(
                 f"{self._release}: version {version} of {self.spec.function} did not become active: "
@@ -302,8 +324,7 @@ class LambdaFunction:
                 f"{self._asleep(version, published)} Then retry the release. No traffic was moved."
             )
         if published.get("State") == "Pending":
-            uploaded_now = latest["CodeSha256"] != code
-            return Prepared(wait=_FIRST_SECONDS if uploaded_now else _PACE_SECONDS)
+            return Prepared(wait=pace)
         return Prepared(candidate={**candidate, "id": version})
 
     def _publish(self, latest: Configuration, code: str, pinned: PinnedObject) -> str:
@@ -364,16 +385,14 @@ class LambdaFunction:
                 "planned."
             )
 
-    def set_weight(self, move: Move) -> str:
-        """One write of the alias, refused by AWS if the alias is not the one that was looked at.
-
-        Before the alias leaves the baseline, another one holds it, so that no clean-up tool can delete it.
-        """
+    def look(self, move: Move) -> tuple[Alias | None, bool]:
+        """The alias, and whether an earlier try has moved it already. Raises as `set_weight` of the protocol does."""
         alias = self._alias()
         wanted = _weights(move.baseline, move.candidate, move.percent)
-        if self._as_expected(alias, wanted, move.etag, move.fence):
-            assert alias is not None  # it stands as wanted
-            return str(alias["RevisionId"])
+        return alias, self._as_expected(alias, wanted, move.etag, move.fence)
+
+    def hold(self, move: Move) -> None:
+        """Before the alias leaves the baseline, another one holds it, so that no clean-up tool can delete it."""
         if move.percent == 100 and move.baseline:  # until now this alias itself points at it
             hold(
                 self.client,
@@ -383,7 +402,10 @@ class LambdaFunction:
                 release=self._release,
                 fence=move.fence,
             )
-        return self._write(alias, wanted, move.fence)
+
+    def set_weight(self, move: Move, alias: Alias | None) -> str:
+        """One write of the alias, refused by AWS if it is not the one that was looked at; its new etag."""
+        return self._write(alias, _weights(move.baseline, move.candidate, move.percent), move.fence)
 
     def _as_expected(
         self, alias: Alias | None, wanted: tuple[str, dict[str, float]], expected: str, fence: int
@@ -392,7 +414,7 @@ class LambdaFunction:
         if alias is None:
             if expected:
                 raise TargetMoved(
-                    f"{self._release}: {self._name} was deleted after the plan was made. Tagship changed "
+                    f"{self._release}: {self.name} was deleted after the plan was made. Tagship changed "
                     "nothing."
                 )
             return False
@@ -419,7 +441,7 @@ class LambdaFunction:
             )
         alias = self._alias()
         if alias is None:
-            raise TargetMoved(f"{self._release}: {self._name} no longer exists. Tagship changed nothing.")
+            raise TargetMoved(f"{self._release}: {self.name} no longer exists. Tagship changed nothing.")
         stands, weights = _standing(alias)
         ours = {each["id"] for each in (move.baseline, move.candidate) if each}
         if not {stands, *weights} <= ours:
@@ -451,8 +473,16 @@ class LambdaFunction:
         code = found["CodeSha256"]
         return {"id": version, "digest": digest_of(found, code), "data": self._data(code)}
 
+    def look_before_restoring(self, fence: int) -> Alias | None:
+        """The alias. Raises LockLost where a higher fencing number was here."""
+        alias = self._alias()
+        if alias is not None:
+            self._refuse_older(alias, fence)
+        return alias
+
     def restore(
         self,
+        alias: Alias | None,
         *,
         baseline: Revision | None,
         candidate: Revision | None,
@@ -464,10 +494,8 @@ class LambdaFunction:
         An alias that stands as wanted is written too, unless this very number did it: what the release may still be about to
         do is refused by the new `RevisionId`.
         """
-        alias = self._alias()
         ours = {revision["id"] for revision in (baseline, candidate, replaced) if revision}
         if alias is not None:
-            self._refuse_older(alias, fence)
             version, weights = _standing(alias)
             if not {version, *weights} <= ours:
                 raise TargetMoved(
@@ -477,9 +505,9 @@ class LambdaFunction:
         if baseline is None:
             if alias is not None:
                 self._refuse_to_delete(alias)
-                with calling(f"Deleting {self._name}", **_REFUSED):
+                with calling(f"Deleting {self.name}", **_REFUSED):
                     self.client.delete_alias(FunctionName=self.spec.function, Name=self.spec.alias)
-            return f"{self._name} was removed again: nothing served traffic before this release."
+            return f"{self.name} was removed again: nothing served traffic before this release."
         wanted: tuple[str, dict[str, float]] = (baseline["id"], {})
         stood = alias is not None and _standing(alias) == wanted
         if alias is None or not _stands_or_moves_to(wanted[0], alias) or _fence(alias) != fence:
@@ -490,16 +518,16 @@ class LambdaFunction:
             alias = self._alias()
             if alias is None or not _stands_or_moves_to(wanted[0], alias):
                 raise NotStable(
-                    f"{self._release}: {self._name} is not restored: it points at {_described(alias)}."
+                    f"{self._release}: {self.name} is not restored: it points at {_described(alias)}."
                 )
         if stood:
-            return f"{self._name} already sent all traffic to version {baseline['id']}."
+            return f"{self.name} already sent all traffic to version {baseline['id']}."
         if _standing(alias) != wanted:
             return (
-                f"{self._name} will send all traffic to version {baseline['id']} again as soon as Lambda has "
+                f"{self.name} will send all traffic to version {baseline['id']} again as soon as Lambda has "
                 "moved the provisioned concurrency there."
             )
-        return f"{self._name} sends all traffic to version {baseline['id']} again."
+        return f"{self.name} sends all traffic to version {baseline['id']} again."
 
     def _refuse_to_delete(self, alias: Alias) -> None:
         """Raises BaselineMissing where something calls the alias by now: it would be deleted with it."""
@@ -507,7 +535,7 @@ class LambdaFunction:
             self.client, arn=function_arn(self.spec, self.spec.function), qualifier=self.spec.alias
         ):
             raise BaselineMissing(
-                f"{self._release}: nothing served traffic before this release, but {self._name} now has "
+                f"{self._release}: nothing served traffic before this release, but {self.name} now has "
                 f"callers: {_listed(attached)}. The alias was therefore not removed: it points at "
                 f"{_described(alias)}. Publish a fix, or remove the alias: {self._by_hand('')}"
             )
@@ -516,7 +544,7 @@ class LambdaFunction:
 
     def _alias(self) -> Alias | None:
         try:
-            with calling(f"{self._release}: looking at {self._name}", **_REFUSED):
+            with calling(f"{self._release}: looking at {self.name}", **_REFUSED):
                 alias: Alias = self.client.get_alias(FunctionName=self.spec.function, Name=self.spec.alias)
                 return alias
         except ClientError as error:
@@ -536,7 +564,7 @@ class LambdaFunction:
         }
         try:
             with calling(
-                f"{self._release}: moving {self._name}",
+                f"{self._release}: moving {self.name}",
                 PreconditionFailedException=TargetMoved,
                 ResourceConflictException=TargetMoved,
                 ResourceNotFoundException=BaselineMissing,
@@ -555,22 +583,14 @@ class LambdaFunction:
     def _refuse_older(self, alias: Alias, fence: int) -> None:
         if _fence(alias) > fence:
             raise LockLost(
-                f"{self._release}: {self._name} was changed with the newer fencing number {_fence(alias)}, so "
+                f"{self._release}: {self.name} was changed with the newer fencing number {_fence(alias)}, so "
                 f"{fence} can no longer change it."
             )
 
     # ---- what is read ----------------------------------------------------------------------------------------------
 
-    def _is_ours(self, recorded: Revision) -> bool:
-        """Whether what was recorded was of this alias: an application may have been given another function since."""
-        return bool(recorded["data"].get("of", self._of) == self._of)
-
-    @property
-    def _of(self) -> str:
-        return f"{function_arn(self.spec, self.spec.function)}:{self.spec.alias}"
-
     def _data(self, code: str) -> dict[str, str]:
-        return {"codeSha256": code, "of": self._of}
+        return {"codeSha256": code, OF: self.spec.of}
 
     def _readable(self, found: Configuration) -> Configuration:
         """Raises TargetInvalid where the role may not read the variables: what can't be compared can't be approved."""
@@ -589,7 +609,7 @@ class LambdaFunction:
         version, weights = _standing(alias)
         if weights or version == "$LATEST":
             raise TargetInvalid(
-                f"{self._release}: {self._name} points at {_described(alias)}. Send all its traffic to one "
+                f"{self._release}: {self.name} points at {_described(alias)}. Send all its traffic to one "
                 f"published version first: {self._by_hand('<version>')}. Nothing was changed."
             )
 
@@ -614,7 +634,7 @@ class LambdaFunction:
             ) from error
 
     def _uploaded(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
-        return brought(artifacts, CODE, kind="lambda", release=self._release)
+        return brought(artifacts, self.artifact, kind="lambda", release=self._release)
 
     def _uploading(self) -> AbstractContextManager[None]:
         return calling(
@@ -651,12 +671,13 @@ class LambdaFunction:
         return f"{self.application} {self.tag}".rstrip()
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """In words."""
         return f"the alias {self.spec.alias} of {self.spec.function}"
 
     def _moved(self, alias: Alias) -> str:
         return (
-            f"{self._release}: {self._name} was changed by someone else after the plan was made: it points at "
+            f"{self._release}: {self.name} was changed by someone else after the plan was made: it points at "
             f"{_described(alias)}. Tagship did not overwrite it."
         )
 
@@ -685,7 +706,7 @@ def _stands_or_moves_to(version: str, alias: Alias) -> bool:
 
 
 def _weights(baseline: Revision | None, candidate: Revision, percent: int) -> tuple[str, dict[str, float]]:
-    if baseline is None or percent == 100:
+    if baseline is None or percent == 100 or candidate["id"] == baseline["id"]:  # it stays as it is
         return candidate["id"], {}
     if percent == 0:
         return baseline["id"], {}

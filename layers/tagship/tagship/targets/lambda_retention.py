@@ -1,4 +1,4 @@
-"""The versions of a function that earlier releases left, and what still uses them."""
+"""The versions of functions that earlier releases left, and what still uses them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tagship.model.records import Revision
 from tagship.targets.kind import Stored
 from tagship.targets.lambda_alias import LambdaTarget
 from tagship.targets.lambda_callers import callers
+from tagship.targets.lambda_parts import part_of
 from tagship.text.words import listed
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Versions:
     application: str
     spec: LambdaTarget
     client: LambdaClient
+    named: bool = False
+    """Whether the function's name is needed to know what is meant: it is one of several."""
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
         """A version is a release's only where its code is the recorded one: a function that was recreated counts anew."""
@@ -45,8 +48,9 @@ class Versions:
             if revisions and not uses:  # the others stay anyway
                 uses += [each.said for each in callers(self.client, arn=self._arn, qualifier=number)]
             stored = Stored(
-                name=f"version {number}",
+                name=f"version {number}{self._ending}",
                 revisions=revisions,
+                stored_as=f"{number} {version['CodeSha256']}",
                 used=listed(uses),
                 size=int(version.get("CodeSize", 0)),
             )
@@ -55,7 +59,8 @@ class Versions:
 
     def delete(self, stored: Stored) -> None:
         """One version; never the function. Lambda itself refuses one that an alias points at."""
-        number = {revision["id"] for revision in stored.revisions}
+        parts = (part_of(revision, self.spec.of) for revision in stored.revisions)
+        number = {part["id"] for part in parts if part}
         (version,) = number if len(number) == 1 else ("",)
         if not version.isdecimal():  # without a version's number Lambda would delete the whole function
             raise TargetInvalid(
@@ -72,13 +77,18 @@ class Versions:
                 f"({code_of(error)}): {message_of(error)}"
             ) from error
 
+    def keeps(self, stored: Stored) -> bool:
+        """Whether it is one of this function's."""
+        return stored.name.endswith(self._ending)
+
     def _is(self, revision: Revision, version: Configuration) -> bool:
-        recorded = revision["data"]
-        return (revision["id"], recorded.get("codeSha256"), recorded.get("of")) == (
-            version["Version"],
-            version["CodeSha256"],
-            f"{self._arn}:{self.spec.alias}",
-        )
+        part = part_of(revision, self.spec.of)
+        wanted = (version["Version"], version["CodeSha256"])
+        return part is not None and (part["id"], part["data"].get("codeSha256")) == wanted
+
+    @property
+    def _ending(self) -> str:
+        return f" of {self.spec.function}" if self.named else ""
 
     def _versions(self) -> Iterator[Configuration]:
         for page in self._pages("list_versions_by_function", "looking at the versions of"):
@@ -121,3 +131,18 @@ class Versions:
     @property
     def _arn(self) -> str:
         return function_arn(self.spec, self.spec.function)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllVersions:
+    """The published versions of several functions."""
+
+    parts: Sequence[Versions]
+
+    def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
+        """Function by function."""
+        return [each for part in self.parts for each in part.stored(known)]
+
+    def delete(self, stored: Stored) -> None:
+        """A version of the function that its name says."""
+        next(part for part in self.parts if part.keeps(stored)).delete(stored)

@@ -244,6 +244,6 @@ KIND = Kind(
     subject=_subject,
     describe=_describe,
     where=_where,
-    stored_as=lambda revision: f"{revision['id']} {revision['data'].get('definition')}",
+    stored_as=lambda revision: [f"{revision['id']} {revision['data'].get('definition')}"],
     keeps=_keeps,
 )

@@ -1,0 +1,255 @@
+"""The adapter of target `lambda`: one function, or several that move together, each behind its alias.
+
+Two aliases can't change in one call. So everything that may fail is done for every function before the first alias is
+written: versions are made, aliases are looked at, baselines are held. Between two writes callers meet a mixture of versions:
+for the milliseconds that a write takes, or until the rollback has restored every alias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from botocore.exceptions import ClientError
+
+from tagship.model.errors import BaselineMissing, LockLost, RetryableError, TagshipError, TargetInvalid
+from tagship.model.records import Revision
+from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
+from tagship.targets.lambda_configuration import is_dangerous
+from tagship.targets.lambda_function import LambdaFunction
+from tagship.targets.lambda_keeping import room_for
+from tagship.targets.lambda_parts import apart, is_absent, joined, part_of, whole
+from tagship.text.words import listed
+
+_NEXT_SECONDS = 1
+"""Between two uploads: each has a call of its own, so that a slow one ends before the function that makes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LambdaFunctions:
+    """The aliases of one application, for one release, in the order in which they move."""
+
+    application: str
+    tag: str
+    parts: Sequence[LambdaFunction]
+
+    # ---- before anybody is asked -----------------------------------------------------------------------------------
+
+    def check(self, current: Revision | None) -> Finding:
+        """Looks at each; one that was not part of the recorded release has not drifted."""
+        found = [part.check(part_of(current, part.spec.of)) for part in self.parts]
+        return Finding(
+            said=" ".join(each.said for each in found),
+            warning=_sentences(each.warning for each in found),
+            remedies=[remedy for each in found for remedy in each.remedies],
+        )
+
+    def dry_run(self, artifacts: Artifacts) -> Finding:
+        """Each upload's dry run, and whether the account has room for all of them."""
+        sizes = [part.dry_run(artifacts) for part in self.parts]
+        warning = room_for(self.parts[0].client, sum(sizes), release=self._release)
+        said = (
+            "The upload passed its dry run."
+            if len(sizes) == 1
+            else f"All {len(sizes)} uploads passed their dry runs."
+        )
+        return Finding(said=said, warning=warning)
+
+    def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
+        """Each package, by the handler and the runtime that its function has now."""
+        found = [part.look_into(artifacts, opened) for part in self.parts]
+        problems = [
+            f"{self._prefix(part)}{problem}"
+            for part, (_, wrong) in zip(self.parts, found, strict=True)
+            for problem in wrong
+        ]
+        said = [
+            f"{self._prefix(part)}{said}" for part, (said, _) in zip(self.parts, found, strict=True) if said
+        ]
+        return " ".join(said), problems
+
+    def restorable(self, current: Revision | None) -> Finding | None:
+        """What each alias would be restored to. One that does not exist would be removed again, and the plan says so."""
+        found = [part.restorable(part_of(current, part.spec.of)) for part in self.parts]
+        serving = [each for each in found if each]
+        if not serving:
+            return None
+        return Finding(
+            said=listed(each.said for each in serving), warning=_sentences(each.warning for each in serving)
+        )
+
+    def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a function takes none)
+        """Each function's own changes. Nothing changes only where nothing changes in any of them."""
+        changes = [part.plan(artifacts, weighted=weighted) for part in self.parts]
+        baseline = self._whole(change.baseline for change in changes)
+        candidate = self._whole(change.candidate for change in changes)
+        assert candidate is not None  # each change has one
+        nothing = all(change.nothingToChange for change in changes)
+        if nothing and baseline:
+            candidate = baseline
+        return Change(
+            baseline=baseline,
+            candidate=candidate,
+            nothingToChange=nothing,
+            summary=list(self._summary(changes)),
+        )
+
+    def _summary(self, changes: Sequence[Change]) -> Iterator[str]:
+        """Under each function's name; what changes which code may run, or what it may do, first for all of them."""
+        if len(changes) == 1:
+            yield from changes[0].summary
+            return
+        names = ", then ".join(part.spec.function for part in self.parts)
+        yield f"{len(changes)} functions move together, in this order: {names}"
+        for part, change in zip(self.parts, changes, strict=True):
+            yield from (f"{self._prefix(part)}{line}" for line in change.summary if is_dangerous(line))
+        for part, change in zip(self.parts, changes, strict=True):
+            first, *more = (line for line in change.summary if not is_dangerous(line))
+            yield first
+            yield from (f"{self._prefix(part)}{line}" for line in more)
+
+    # ---- the candidate ---------------------------------------------------------------------------------------------
+
+    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+        """Makes every version, at most one upload a call, after looking whether each would be what was approved."""
+        wanted = [self._part(part, candidate) for part in self.parts]
+        latest = [part.as_approved(each) for part, each in zip(self.parts, wanted, strict=True)]
+        made: list[Revision | None] = []
+        waits: list[int] = []
+        for number, (part, each, found) in enumerate(zip(self.parts, wanted, latest, strict=True), start=1):
+            prepared = part.prepare(artifacts, each, found)
+            made.append(prepared.candidate)
+            waits.append(prepared.wait)
+            if part.uploads(each, found) and number < len(self.parts):
+                return Prepared(wait=_NEXT_SECONDS)
+        return Prepared(candidate=None if any(waits) else self._whole(made), wait=max(waits))
+
+    # ---- traffic ---------------------------------------------------------------------------------------------------
+
+    def verify_unchanged(self, move: Move) -> None:
+        """Looks at every alias and at every candidate."""
+        for part, its in self._moves(move):
+            part.verify_unchanged(its)
+
+    def set_weight(self, move: Move) -> str:
+        """One write for each alias, in order, each with its own precondition and the same fencing number.
+
+        Nothing is written before every alias was looked at and every baseline is held. A repeated request continues with
+        the first alias that has not moved.
+        """
+        seen = [(part, its, *part.look(its)) for part, its in self._moves(move)]
+        for part, its, _, moved in seen:
+            if not moved:
+                part.hold(its)
+        return joined(
+            [
+                str(alias["RevisionId"]) if moved and alias else part.set_weight(its, alias)
+                for part, its, alias, moved in seen
+            ]
+        )
+
+    def verify_weight(self, move: Move) -> int:
+        """They settle at the same time, so all of them take as long as the slowest."""
+        return max(part.verify_weight(its) for part, its in self._moves(move))
+
+    # ---- the baseline ----------------------------------------------------------------------------------------------
+
+    def exists(self, revision: Revision) -> None:
+        """Every function's version exists, and has the code that was recorded."""
+        for part in self.parts:
+            found = part_of(revision, part.spec.of)
+            if found is None:
+                raise BaselineMissing(self._unrecorded(part))
+            part.exists(found)
+
+    def serving(self) -> Revision | None:
+        """The version that has all of each alias's traffic."""
+        return self._whole(part.serving() for part in self.parts)
+
+    def restore(
+        self,
+        *,
+        baseline: Revision | None,
+        candidate: Revision | None,
+        fence: int,
+        replaced: Revision | None = None,
+    ) -> str:
+        """Every alias in reverse order, one that has not moved too: its new fencing number refuses a late write.
+
+        Nothing is written where a higher fencing number was at any of them. Otherwise one that can't be restored keeps no
+        other from being restored.
+        """
+        aliases = [part.look_before_restoring(fence) for part in self.parts]
+        done: list[tuple[LambdaFunction, str]] = []
+        failed: list[tuple[LambdaFunction, TagshipError | ClientError]] = []
+        for part, alias in reversed(list(zip(self.parts, aliases, strict=True))):
+            of = part.spec.of
+            try:
+                if part_of(baseline, of) is None and not is_absent(baseline, of):
+                    raise BaselineMissing(self._unrecorded(part))
+                what = part.restore(
+                    alias,
+                    baseline=part_of(baseline, of),
+                    candidate=part_of(candidate, of),
+                    replaced=part_of(replaced, of),
+                    fence=fence,
+                )
+                done.append((part, what))
+            except LockLost:
+                raise
+            except (TagshipError, ClientError) as error:
+                failed.append((part, error))
+        if failed:
+            raise self._unrestored([part for part, _ in done], failed)
+        return " ".join(what for _, what in done)
+
+    def _unrestored(
+        self,
+        done: Sequence[LambdaFunction],
+        failed: Sequence[tuple[LambdaFunction, TagshipError | ClientError]],
+    ) -> TagshipError | ClientError:
+        """Of the kind that a retry may help, if one of them is; it names the aliases that were restored, and those that were not."""
+        errors = [error for _, error in failed]
+        first = next((each for each in errors if isinstance(each, RetryableError)), errors[0])
+        if len(self.parts) == 1 or isinstance(first, ClientError):
+            return first
+        restored = f"Restored: {listed(part.name for part in done)}." if done else "No alias was restored."
+        error = type(first)(
+            f"{self._release}: {restored} Not restored: {listed(part.name for part, _ in failed)}. "
+            f"{' '.join(map(str, errors))}"
+        )
+        error.__cause__ = first
+        return error
+
+    # ---- parts -----------------------------------------------------------------------------------------------------
+
+    def _moves(self, move: Move) -> Iterator[tuple[LambdaFunction, Move]]:
+        """What the move is for each of them."""
+        for part, etag in zip(self.parts, apart(move.etag, len(self.parts)), strict=True):
+            baseline, candidate = part_of(move.baseline, part.spec.of), self._part(part, move.candidate)
+            yield part, replace(move, baseline=baseline, candidate=candidate, etag=etag)
+
+    def _part(self, part: LambdaFunction, revision: Revision) -> Revision:
+        found = part_of(revision, part.spec.of)
+        if found is None:
+            raise TargetInvalid(f"{self._unrecorded(part)} Nothing was changed. Publish a new tag.")
+        return found
+
+    def _whole(self, revisions: Iterable[Revision | None]) -> Revision | None:
+        return whole({part.spec.of: each for part, each in zip(self.parts, revisions, strict=True)})
+
+    # ---- words -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _release(self) -> str:
+        return f"{self.application} {self.tag}"
+
+    def _prefix(self, part: LambdaFunction) -> str:
+        return f"{part.spec.function}: " if len(self.parts) > 1 else ""
+
+    def _unrecorded(self, part: LambdaFunction) -> str:
+        return f"{self._release}: the recorded release has no version for {part.name}."
+
+
+def _sentences(texts: Iterable[str]) -> str:
+    return " ".join(filter(None, dict.fromkeys(texts)))
