@@ -340,6 +340,8 @@ class FakeFunctions:
     """Several functions behind one client: each call goes to the one that it names."""
 
     each: dict[str, FakeLambda]
+    moves: list[str] = field(default_factory=list)
+    """The functions whose alias `live` was written, in that order, refused writes too."""
 
     @classmethod
     def of(cls, *names: str) -> FakeFunctions:
@@ -351,6 +353,8 @@ class FakeFunctions:
     def __getattr__(self, operation: str) -> Any:
         def asked(**request: Any) -> Any:
             name = request.get("FunctionName", next(iter(self.each))).partition(":")[0]
+            if operation in ("create_alias", "update_alias", "delete_alias") and request["Name"] == "live":
+                self.moves.append(name)
             return getattr(self.each[name], operation)(**request)
 
         return asked

@@ -16,7 +16,7 @@ from tagship.targets.lambda_parts import parts_of
 from tests.unit.builders import application
 from tests.unit.tables import aws_error
 from tests.unit.targets.conformance import Beginning, Settings, Settling
-from tests.unit.targets.functions import BUCKET, KEY, NEW, FakeFunctions, artifacts
+from tests.unit.targets.functions import BUCKET, KEY, FakeFunctions, artifacts
 from tests.unit.targets.test_conformance import OPERATIONS, WRITES, SlowLambda
 
 OWN_KEY, OWN_CODE = f"{KEY}-of-worker", b"code of the worker of v1.4.0"

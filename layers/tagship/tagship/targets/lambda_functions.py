@@ -208,7 +208,7 @@ class LambdaFunctions:
         done: Sequence[LambdaFunction],
         failed: Sequence[tuple[LambdaFunction, TagshipError | ClientError]],
     ) -> TagshipError | ClientError:
-        """Of the kind that a retry may help, if one of them is; it names the aliases that were restored, and those that were not."""
+        """Of a kind that is retried, if one of them is; it names the aliases that were restored and those that were not."""
         errors = [error for _, error in failed]
         first = next((each for each in errors if isinstance(each, RetryableError)), errors[0])
         if len(self.parts) == 1 or isinstance(first, ClientError):
