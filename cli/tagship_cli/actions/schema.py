@@ -110,6 +110,7 @@ _BY_FIELD: Mapping[tuple[str, str], list[object]] = {
         for noun in kinds().values()
         for field, given in noun.EXAMPLES.items()
     },
+    **{key: list(given) for kind in targets.KINDS.values() for key, given in kind.examples.items()},
     ("ApprovalRule", "group"): ["platform"],
     ("ApprovalRule", "required"): [1],
     ("ApprovalRule", "approvers"): [["dan@example.com", "eve@example.com"]],

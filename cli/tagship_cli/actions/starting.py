@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -57,7 +58,10 @@ def asked_of(kind: Kind) -> list[str]:
 def target_of(
     kind: Kind, application: str, *, stage: str, account: str, region: str, given: Mapping[str, str]
 ) -> dict[str, object]:
-    """The kind's example for this application and location, with the given values. Lists are separated by commas."""
+    """The kind's example for this application and location, with the given values.
+
+    Lists of texts are separated by commas. Other lists are given as YAML: `[{function: worker}]`.
+    """
     partition = (
         "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
     )
@@ -68,12 +72,20 @@ def target_of(
         "externalId": f"tagship-{stage}",
     }
     example = example_of(kind, application, account=account, region=region)
-    lists = {
-        name: [each.strip() for each in text.split(",") if each.strip()]
-        for name, text in given.items()
-        if isinstance(example.get(name), list)
+    return {
+        **example,
+        **place,
+        **{name: _as_given(text, example.get(name)) for name, text in given.items()},
     }
-    return {**example, **place, **given, **lists}
+
+
+def _as_given(text: str, example: object) -> object:
+    if text.startswith(("[", "{")):
+        with suppress(yaml.YAMLError):  # else it is a text, and the configuration says what is wrong with it
+            return yaml.safe_load(text)
+    if isinstance(example, list):
+        return [each.strip() for each in text.split(",") if each.strip()]
+    return text
 
 
 def example_of(kind: Kind, application: str, *, account: str, region: str) -> dict[str, object]:

@@ -125,8 +125,11 @@ def init(
         required=required or (2 if len(people) > 2 else 1),
         check=_check(name, check, url),
     )
-    text, _ = starting.configuration(answers)
-    named = list(artifacts) or [f"{each}=build/{name}.zip" for each in kind.artifacts]
+    text, configuration = starting.configuration(answers)
+    brought = kind.brings(configuration.target)
+    named = list(artifacts) or [
+        f"{each}=build/{name if each in kind.artifacts else each}.zip" for each in brought
+    ]
     for each in named:
         named_file(each)
     chosen = ci or starting.ci_of(folder, address) or "none"
@@ -253,9 +256,8 @@ def _advice(ci: str) -> list[str]:
 def _next(answers: Answers, ci: str, place: Place, repository: str, artifacts: list[str]) -> list[str]:
     """The next three commands."""
     flags = replace(place, named_stage=answers.stage).flags()
-    publish = (
-        f"tagship publish --application {answers.application} --tag v1.0.0 --artifact {artifacts[0]}{flags}"
-    )
+    brought = " ".join(f"--artifact {each}" for each in artifacts)
+    publish = f"tagship publish --application {answers.application} --tag v1.0.0 {brought}{flags}"
     trust = {
         "github": f"--github {repository or 'OWNER/NAME'}",
         "gitlab": f"--gitlab {repository or 'GROUP/NAME'}",

@@ -64,6 +64,19 @@ def test_its_output_is_valid_for_every_kind(stage: Any, tmp_path: Path, kind: st
     read_application(document(tmp_path))
 
 
+def test_several_functions_are_given_as_yaml_and_each_zip_is_named(stage: Any, tmp_path: Path) -> None:
+    others = "others=[{function: greeter-worker, artifact: worker}, {function: greeter-mailer}]"
+    options = ("--target", others, "--check", "lambda", "--stage", "staging")
+    result = started(stage, tmp_path, *HERE, *options)
+    assert result.exit_code == 0, result.output
+    assert stage.run("validate", str(tmp_path / "application.yaml")).exit_code == 0
+    assert [each["function"] for each in document(tmp_path)["target"]["others"]] == [
+        "greeter-worker",
+        "greeter-mailer",
+    ]
+    assert "--artifact worker=build/worker.zip --artifact function=build/greeter.zip" in result.output
+
+
 def test_arns_in_a_kinds_example_use_the_given_account_and_region(stage: Any, tmp_path: Path) -> None:
     place = [
         "--account",

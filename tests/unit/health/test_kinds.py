@@ -60,7 +60,7 @@ def test_a_lambda_check_can_invoke_only_its_function():
     (smoke,) = LambdaCheck(type="lambda", function="storefront-smoke").rights(target, subject())
     assert own.actions == smoke.actions == ("lambda:InvokeFunction",)
     arn = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
-    assert (own.on, smoke.on) == ((f"{arn}:*",), (f"{arn}-smoke", f"{arn}-smoke:*"))
+    assert (own.on, smoke.on) == ((arn, f"{arn}:*"), (f"{arn}-smoke", f"{arn}-smoke:*"))
     (custom,) = CustomCheck(type="custom", function="storefront-smoke").rights(target, subject())
     assert custom == smoke
     assert HttpCheck(type="http", url="https://example.com").rights(target, subject()) == ()

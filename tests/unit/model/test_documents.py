@@ -294,7 +294,7 @@ def test_no_json_raises_another_error(document):
 
 WRITTEN_OUT = {
     "application": "storefront",
-    "target": application()["target"] | {"alias": "live"},
+    "target": application()["target"] | {"alias": "live", "others": []},
     "approval": {
         "approvers": ["ana@example.com", "bo@example.com", "chi@example.com"],
         "required": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from tagship.aws.rights import Right, narrowed, policy, session_policy
-from tagship.health.lambda_invoke import LambdaCheck
+from tagship.health.lambda_invoke import LambdaCheck, check
+from tagship.health.metric import MetricCheck
 from tagship.model.documents import DocumentInvalid, read_application
 from tagship.model.errors import (
     AwsUnavailable,
@@ -58,7 +60,7 @@ class Release:
         self.change: Change = self.target.plan(BROUGHT, {}, weighted=True)
         self.baseline, self.candidate = self.change.baseline, self.change.candidate
         for _ in functions.each:
-            prepared = self.target.prepare(BROUGHT, self.change.candidate)
+            prepared = self.target.prepare(BROUGHT, self.change.candidate, lambda _: None)
             self.candidate = prepared.candidate or self.candidate
         self.etag = (self.baseline or {}).get("etag", "")
 
@@ -213,10 +215,10 @@ def test_every_version_is_made_before_an_alias_moves_and_each_upload_has_its_own
     release = target(functions)
     planned = release.plan(BROUGHT, {}, weighted=True).candidate
     assert planned["id"] == ""
-    first = release.prepare(BROUGHT, planned)
+    first = release.prepare(BROUGHT, planned, lambda _: None)
     assert (first.candidate, first.wait) == (None, 1)
     assert "update_function_code" not in functions["worker"].calls
-    made = release.prepare(BROUGHT, planned).candidate
+    made = release.prepare(BROUGHT, planned, lambda _: None).candidate
     assert made is not None
     assert made["id"] == "storefront 2, worker 2"
     assert made["digest"] == planned["digest"]
@@ -229,9 +231,9 @@ def test_a_version_that_is_not_active_yet_is_waited_for_with_all_others(function
     release = target(functions)
     planned = release.plan(BROUGHT, {}, weighted=True).candidate
     for _ in range(3):
-        assert release.prepare(BROUGHT, planned).wait > 0
+        assert release.prepare(BROUGHT, planned, lambda _: None).wait > 0
     functions["storefront"].versions["2"]["State"] = "Active"
-    assert release.prepare(BROUGHT, planned).candidate
+    assert release.prepare(BROUGHT, planned, lambda _: None).candidate
 
 
 def test_nothing_is_uploaded_where_one_function_would_not_be_what_was_approved(functions):
@@ -239,7 +241,7 @@ def test_nothing_is_uploaded_where_one_function_would_not_be_what_was_approved(f
     planned = release.plan(BROUGHT, {}, weighted=True).candidate
     functions["worker"].latest["MemorySize"] = 1024
     with pytest.raises(PlanChanged, match="the configuration of worker changed"):
-        release.prepare(BROUGHT, planned)
+        release.prepare(BROUGHT, planned, lambda _: None)
     assert functions["storefront"].writes == functions["worker"].writes == []
 
 
@@ -418,6 +420,104 @@ def test_what_serves_is_one_revision_of_all(functions):
     functions["worker"].point("1", weights={functions["worker"].by_hand(): 0.5})
     with pytest.raises(TargetInvalid, match="the alias live of worker points at version 1, 50 %"):
         target(functions).serving()
+
+
+# ---- what the target keeps of earlier releases ---------------------------------------------------------------------
+
+
+def test_the_versions_of_each_function_are_kept_and_deleted_by_its_name(functions, release):
+    release.shift(100)
+    keeper = KIND.keeps(application="storefront", spec=spec("worker"), client=lambda _service, **_: functions)
+    functions["worker"].aliases.pop("tagship-baseline-of-live")
+    stored = keeper.stored([release.baseline, release.candidate])
+    assert [(each.name, len(each.revisions), each.used) for each in stored] == [
+        ("version 1 of storefront", 1, "the alias tagship-baseline-of-live points at it"),
+        ("version 2 of storefront", 1, "the alias live points at it"),
+        ("version 1 of worker", 1, ""),
+        ("version 2 of worker", 1, "the alias live points at it"),
+    ]
+    assert {each.stored_as for each in stored[:2]} <= {
+        it for revision in (release.baseline, release.candidate) for it in KIND.stored_as(revision)
+    }
+    keeper.delete(stored[2])
+    assert sorted(functions["storefront"].versions) == ["1", "2"]
+    assert sorted(functions["worker"].versions) == ["2"]
+
+
+# ---- health --------------------------------------------------------------------------------------------------------
+
+
+def subject(release):
+    return KIND.subject(spec("worker"), release.candidate)
+
+
+def metric(function, *more):
+    return MetricCheck(
+        type="metric",
+        name="errors",
+        namespace="AWS/Lambda",
+        metric="Errors",
+        dimensions={"FunctionName": function, "Resource": f"{function}:live", "ExecutedVersion": "{version}"}
+        | {f"More{number}": each for number, each in enumerate(more)},
+        maxValue=0.1,
+    )
+
+
+def test_a_check_s_version_is_that_of_the_function_which_it_names(functions):
+    functions["worker"].by_hand()  # so that the versions differ
+    release = Release(functions)
+    asked = subject(release)
+    assert asked.about(metric("worker").texts).names["version"] == "3"
+    assert asked.about(metric("storefront").texts).names["version"] == "2"
+    assert asked.about(metric("storefront-worker").texts).names["version"] == "2", (
+        "another function of the team"
+    )
+    requests = asked.about(["SELECT SUM(Errors) WHERE FunctionName = 'worker'"]).requests
+    assert requests.dimensions["FunctionName"] == "worker"
+
+
+def test_a_check_whose_version_could_be_of_two_functions_is_refused(release):
+    assert list(metric("worker").lacks(subject(release))) == []
+    (problem,) = metric("worker", "storefront").lacks(subject(release))
+    assert problem[0] == "dimensions"
+    assert "names storefront and worker" in problem[1]
+
+
+def invoking(answers):
+    """A client whose functions answer these, by their names and versions; what was asked is kept."""
+    asked = []
+
+    class Client:
+        def invoke(self, **request):
+            name = f"{request['FunctionName']}:{request['Qualifier']}"
+            asked.append(name)
+            return {"Payload": io.BytesIO(json.dumps(answers.get(name, {"healthy": True})).encode())}
+
+    return Client(), asked
+
+
+def test_every_candidate_is_invoked_and_the_worst_answer_counts(release):
+    about = {"name": "lambda storefront", "application": "storefront", "tag": "v1.4.0", "percent": 0}
+    client, asked = invoking({})
+    well = check(LambdaCheck(type="lambda"), client=client, asked=subject(release), **about)
+    assert (well.verdict, sorted(asked)) == ("healthy", ["storefront:2", "worker:2"])
+    client, _ = invoking({"worker:2": {"healthy": False, "reasons": ["no queue"]}})
+    ill = check(LambdaCheck(type="lambda"), client=client, asked=subject(release), **about)
+    assert ill.verdict == "unhealthy"
+    assert ill.why.startswith("worker:2: ")
+    assert "no queue" in ill.why
+
+
+def test_a_smoke_test_of_the_team_s_own_gets_all_functions_and_versions(release):
+    assert subject(release).described == {
+        "function": "storefront",
+        "alias": "live",
+        "version": "2",
+        "parts": [
+            {"function": "storefront", "alias": "live", "version": "2"},
+            {"function": "worker", "alias": "live", "version": "2"},
+        ],
+    }
 
 
 # ---- rights --------------------------------------------------------------------------------------------------------

@@ -82,7 +82,8 @@ class LambdaCheck:
         if self.function:
             return (invoking(target, self.function, name="AskForHealth"),)
         named = [
-            invoking(target, each.function, name="AskForHealth", named=True) for each in _invoked_by(asked)
+            invoking(target, each.function, name="AskForHealth", named=bool(asked.parts))
+            for each in _invoked_by(asked)
         ]
         return (replace(named[0], on=tuple(arn for each in named for arn in each.on)),) if named else ()
 

@@ -322,6 +322,8 @@ class Kind:
     """The model of its part of application.yaml."""
     example: Mapping[str, Any]
     """A complete example of that part."""
+    examples: Mapping[tuple[str, str], Sequence[object]] = field(default_factory=dict)
+    """Further examples for the schema, by the name of a model and of its field."""
     artifacts: Mapping[str, str]
     """The artifacts of a release of this kind, by name, with a description."""
     more_artifacts: Callable[[Any], Mapping[str, str]] = lambda _: {}

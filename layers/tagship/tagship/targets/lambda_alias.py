@@ -215,6 +215,14 @@ KIND = Kind(
         "role": "arn:aws:iam::123456789012:role/tagship-app-storefront",
         "externalId": "tagship-production",
     },
+    examples={
+        ("LambdaTarget", "others"): [
+            [{"function": "storefront-worker", "artifact": "worker"}, {"function": "storefront-mailer"}]
+        ],
+        ("OtherFunction", "function"): ["storefront-worker"],
+        ("OtherFunction", "alias"): ["live"],
+        ("OtherFunction", "artifact"): ["worker"],
+    },
     artifacts={CODE: "the function's code, as a zip"},
     more_artifacts=lambda spec: {it.artifact: f"the code of {it.function}, as a zip" for it in spec.others},
     problems=_problems,

@@ -14,11 +14,11 @@ from botocore.exceptions import ClientError
 
 from tagship.model.errors import BaselineMissing, LockLost, RetryableError, TagshipError, TargetInvalid
 from tagship.model.records import Revision
-from tagship.targets.kind import Artifacts, Change, Finding, Move, Opened, Prepared
+from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared
 from tagship.targets.lambda_configuration import is_dangerous
 from tagship.targets.lambda_function import LambdaFunction
 from tagship.targets.lambda_keeping import room_for
-from tagship.targets.lambda_parts import apart, is_absent, joined, part_of, whole
+from tagship.targets.lambda_parts import OF, apart, is_absent, joined, part_of, whole
 from tagship.text.words import listed
 
 _NEXT_SECONDS = 1
@@ -110,19 +110,25 @@ class LambdaFunctions:
 
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
-    def prepare(self, artifacts: Artifacts, candidate: Revision) -> Prepared:
+    def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
         """Makes every version, at most one upload a call, after looking whether each would be what was approved."""
         wanted = [self._part(part, candidate) for part in self.parts]
         latest = [part.as_approved(each) for part, each in zip(self.parts, wanted, strict=True)]
-        made: list[Revision | None] = []
+        known = {
+            part.spec.of: each if each["id"] else None for part, each in zip(self.parts, wanted, strict=True)
+        }
         waits: list[int] = []
+
+        def add(revision: Revision) -> None:
+            known[revision["data"][OF]] = revision
+            if existing := whole(known):
+                made(existing)
+
         for number, (part, each, found) in enumerate(zip(self.parts, wanted, latest, strict=True), start=1):
-            prepared = part.prepare(artifacts, each, found)
-            made.append(prepared.candidate)
-            waits.append(prepared.wait)
+            waits.append(part.prepare(artifacts, each, add, found).wait)
             if part.uploads(each, found) and number < len(self.parts):
                 return Prepared(wait=_NEXT_SECONDS)
-        return Prepared(candidate=None if any(waits) else self._whole(made), wait=max(waits))
+        return Prepared(candidate=None if any(waits) else whole(known), wait=max(waits))
 
     # ---- traffic ---------------------------------------------------------------------------------------------------
 

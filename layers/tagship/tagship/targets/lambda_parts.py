@@ -82,4 +82,4 @@ def described(revision: Revision | None) -> str:
     return listed(f"version {part['id']} of {name_of(part['data'][OF])}" for part in parts)
 
 
-__all__ = ["apart", "described", "is_absent", "joined", "name_of", "part_of", "parts_of", "whole"]
+__all__ = ["OF", "apart", "described", "is_absent", "joined", "name_of", "part_of", "parts_of", "whole"]
