@@ -132,8 +132,11 @@ class SeveralBench:
             each.refuses.clear()
 
 
-class Together(Beginning, Settings, Settling):
-    """What holds for any number of functions."""
+class TestTwoFunctions(Beginning, Settings, Settling):
+    """An API and its worker, each with its own zip."""
+
+    def make(self) -> SeveralBench:
+        return SeveralBench("storefront", "worker")
 
     def test_a_kind_says_what_it_is(self, bench: SeveralBench) -> None:  # type: ignore[override]
         change = bench.target().plan(bench.artifacts, {}, weighted=True)
@@ -147,14 +150,7 @@ class Together(Beginning, Settings, Settling):
         assert list(bench.kind.subject(bench.spec, change.baseline).parts) == [it.name for it in bench.each]
 
 
-class TestTwoFunctions(Together):
-    """An API and its worker, each with its own zip."""
-
-    def make(self) -> SeveralBench:
-        return SeveralBench("storefront", "worker")
-
-
-class TestThreeFunctions(Together):
+class TestThreeFunctions(TestTwoFunctions):
     """Two of them share a zip. The rights of each act are those of two functions, so only a few are taken away."""
 
     def make(self) -> SeveralBench:
