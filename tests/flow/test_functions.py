@@ -129,7 +129,7 @@ def test_a_worker_that_is_not_well_before_traffic_moves_nothing(world: World, pa
 
 
 def test_a_throttle_between_two_aliases_is_waited_out(world: World, pair: Lambda) -> None:
-    """Fault 131."""
+    """Fault 136."""
 
     def throttle() -> None:
         raise aws_error("TooManyRequestsException", 429)
@@ -141,7 +141,7 @@ def test_a_throttle_between_two_aliases_is_waited_out(world: World, pair: Lambda
 
 
 def test_a_release_that_is_stopped_between_two_aliases_is_rolled_back(world: World, pair: Lambda) -> None:
-    """Fault 131: the function goes on, as in Lambda, and its write is restored."""
+    """Fault 136: the function goes on, as in Lambda, and its write is restored."""
     arn = world.start(world.upload("v1.0.0"))
     pair.before[WORKER] = lambda: client_of("stepfunctions").stop_execution(executionArn=arn)
     world.decide(arn)
@@ -154,7 +154,7 @@ def test_a_release_that_is_stopped_between_two_aliases_is_rolled_back(world: Wor
 def test_an_alias_that_someone_moved_meanwhile_is_left_and_the_other_one_restored(
     world: World, pair: Lambda
 ) -> None:
-    """Fault 132."""
+    """Fault 137."""
     functions = client_of("lambda")
 
     def by_hand() -> None:

@@ -258,7 +258,7 @@ def test_the_aliases_move_in_order_and_are_restored_in_reverse_order(functions, 
 
 
 def test_a_share_that_was_throttled_between_two_aliases_continues_with_the_second(functions, release):
-    """Fault 131."""
+    """Fault 136."""
     functions["worker"].refuses["update_alias"] = THROTTLED
     with pytest.raises(AwsUnavailable):
         release.shift(10)
@@ -274,7 +274,7 @@ def test_a_share_that_was_throttled_between_two_aliases_continues_with_the_secon
 
 
 def test_what_was_stopped_between_two_aliases_is_restored_and_its_late_twin_refused(functions, release):
-    """Fault 131: the execution was stopped; its function still writes the second alias when the rollback is done."""
+    """Fault 136: the execution was stopped; its function still writes the second alias when the rollback is done."""
     late = release.move(10)
     functions["worker"].refuses["update_alias"] = aws_error("ServiceException", status=500)
     with pytest.raises(AwsUnavailable):
@@ -314,7 +314,7 @@ def test_no_alias_moves_while_another_one_s_baseline_cannot_be_held(functions, r
 
 
 def test_an_alias_that_someone_moves_between_two_writes_is_left_to_them(functions, release):
-    """Fault 132."""
+    """Fault 137."""
     worker = functions["worker"]
     worker.before["update_alias"] = lambda: worker.point(worker.by_hand())
     with pytest.raises(TargetMoved, match="moving the alias live of worker"):
@@ -339,7 +339,7 @@ def test_settling_takes_as_long_as_the_slowest(functions, release):
 
 
 def test_a_baseline_that_one_function_lost_keeps_no_other_from_being_restored(functions, release):
-    """Fault 132."""
+    """Fault 137."""
     release.shift(100)
     functions["storefront"].aliases.pop("tagship-baseline-of-live")
     del functions["storefront"].versions["1"]
