@@ -105,6 +105,7 @@ _BY_FIELD: Mapping[tuple[str, str], list[object]] = {
     ("Linear", "bake"): [60, "PT1M"],
     ("JsonValue", "path"): ["database.status"],
     ("JsonValue", "equals"): ["ok", True, 3],
+    ("Counter", "missing"): ["zero"],
     **{
         (noun.__name__, field): list(given)
         for noun in kinds().values()

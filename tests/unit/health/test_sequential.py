@@ -277,3 +277,50 @@ def test_before_a_deployment_or_without_a_request_count_the_check_itself_fails(c
     assert asked(cloudwatch, asked=uncounted).verdict is Verdict.ERROR
     assert [name for name, _ in CHECK.lacks(uncounted)] == ["requests"]
     assert list(replace(CHECK, requests=ERRORS).lacks(uncounted)) == []
+
+
+ZERO = replace(CHECK, errors=replace(ERRORS, missing="zero"))
+
+
+def put_errors_only_if_there_are_any(client, *, days_ago=3):
+    """As a load balancer does: 5 minutes of good requests on either side, and one error some days ago."""
+    put(client, BEGAN - timedelta(days=days_ago), errors=1, of=1)
+    for minute in range(1, 6):
+        for at, version, of in (
+            (BEGAN - timedelta(minutes=minute), None, 4_000),
+            (BEGAN + timedelta(minutes=minute), "7", 3_000),
+        ):
+            put_metric(client, "Invocations", at, of, version)
+
+
+def put_metric(client, name, at, value, version=None):
+    dimensions = {"FunctionName": "storefront", "Resource": "storefront:live"}
+    dimensions |= {"ExecutedVersion": version} if version else {}
+    pairs = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+    data = {"MetricName": name, "Dimensions": pairs, "Timestamp": at, "Value": float(value)}
+    client.put_metric_data(Namespace="AWS/Lambda", MetricData=[data])
+
+
+def test_errors_that_are_written_only_if_there_are_any_count_as_zero_where_the_check_says_so(cloudwatch):
+    """The last three minutes do not count: their errors may still come."""
+    put_errors_only_if_there_are_any(cloudwatch)
+    assert asked(cloudwatch).verdict is Verdict.INCONCLUSIVE
+    result = asked(cloudwatch, ZERO)
+    assert result.verdict is Verdict.HEALTHY, result.why
+    assert (result.numbers["candidateErrors"], result.numbers["candidateRequests"]) == (0, 3_000)
+    assert (result.numbers["baselineErrors"], result.numbers["baselineRequests"]) == (0, 20_000)
+    put_metric(cloudwatch, "Errors", BEGAN + timedelta(minutes=4), 2_500, "7")
+    assert asked(cloudwatch, ZERO).verdict is Verdict.UNHEALTHY, "an error counts at once"
+
+
+def test_an_error_metric_that_never_had_data_is_not_zero_errors(cloudwatch):
+    """Fault 40: a wrong name would make every release healthy."""
+    put_errors_only_if_there_are_any(cloudwatch, days_ago=16)
+    result = asked(cloudwatch, ZERO)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "CloudWatch had no data of Errors in the 15 days before the deployment" in result.why
+
+
+def test_requests_without_data_are_never_zero():
+    check = replace(CHECK, requests=replace(ERRORS, missing="zero"))
+    assert [name for name, _ in check.problems()] == ["requests.missing"]

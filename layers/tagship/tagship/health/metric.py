@@ -25,6 +25,9 @@ from tagship.text.words import listed
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
+_DAY_SECONDS = 86_400
+DAYS_BEFORE = 15
+"""For so long, CloudWatch keeps data of each minute; so old an error still shows that its metric exists."""
 READ_METRICS = Right(name="ReadMetrics", actions=("cloudwatch:GetMetricData",), on=("*",))
 """On everything: AWS has no narrower permission to read metrics."""
 
@@ -295,6 +298,24 @@ class Reader:
         start, end = began - timedelta(seconds=self.check.window), _minute(began)
         found = self._minutes(version, start, end)
         return found or (self._minutes(version, start, end, named=False) if self._by_version else {})
+
+    def ever(self, began: datetime) -> bool:
+        """Whether there was any data in the 15 days before the deployment, with or without the version of that time."""
+        from tagship.aws.calls import calling
+
+        version = (self.given.before or self.given.asked).names["version"]
+        queries = []
+        for name, named in (("named", True), ("unnamed", False)):
+            query = self._stat(name, "SampleCount", version, named=named)
+            query["MetricStat"]["Period"] = _DAY_SECONDS
+            queries.append(query)
+        found: dict[str, dict[datetime, float]] = {"named": {}, "unnamed": {}}
+        with calling(f"Reading the metric {self.check.name}"):
+            answer = self.client.get_metric_data(
+                MetricDataQueries=queries, StartTime=began - timedelta(days=DAYS_BEFORE), EndTime=began
+            )
+        _take(answer, found)
+        return any(found.values())
 
     @property
     def _by_version(self) -> bool:

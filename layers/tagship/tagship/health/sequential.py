@@ -7,14 +7,23 @@ inconclusive, so that little traffic is never lucky.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal
 
 import annotated_types as at
 
 from tagship.aws.rights import Location, Right
 from tagship.health.given import Given, Problems
-from tagship.health.metric import READ_METRICS, MetricCheck, Minutes, NoAnswer, Reader, several_versions
+from tagship.health.metric import (
+    DAYS_BEFORE,
+    READ_METRICS,
+    MetricCheck,
+    Minutes,
+    NoAnswer,
+    Reader,
+    several_versions,
+)
 from tagship.health.sampling import INVOCATION_SECONDS
 from tagship.health.verdict import CheckResult, Verdict, errored, unreadable
 from tagship.model.fields import CONFIG, UNKEPT, Duration, Example, Examples, Matching, can_be_kept
@@ -127,6 +136,8 @@ class Counter:
     """The metric's name: `Errors`. Its sum of a minute is the count."""
     dimensions: dict[str, str] = field(default_factory=dict)
     """The metric's dimensions; `{version}` stands for the version that is checked."""
+    missing: Literal["unknown", "zero"] = "unknown"
+    """What a minute without data means, for `errors` only. `zero` is for metrics that have data only if they are not 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +185,8 @@ class SequentialCheck:
 
     @property
     def seconds(self) -> int:
-        """Two looks: at the errors, and at the requests."""
-        return 2 * INVOCATION_SECONDS
+        """Two looks, at the errors and at the requests; a third one if errors without data are 0."""
+        return (3 if self.errors.missing == "zero" else 2) * INVOCATION_SECONDS
 
     def label(self, _application: str) -> str:
         """`sequential errors`."""
@@ -195,6 +206,8 @@ class SequentialCheck:
                 yield name, UNKEPT
         if not can_be_kept(self.firstShare):
             yield "firstShare", UNKEPT
+        if self.requests is not None and self.requests.missing == "zero":
+            yield "requests.missing", "can be set for errors only: without requests nothing can be said"
 
     def lacks(self, asked: Subject) -> Problems:
         """A count of its requests."""
@@ -219,9 +232,17 @@ class SequentialCheck:
             return errored(given.name, "Not checked: there is no deployment to measure.")
         try:
             errors, requests = self._reader(given, self.errors), self._reader(given, self._requests(given))
-            candidate = counted(errors.candidate(given.began), requests.candidate(given.began))
+            zero_until, doubt = self._zero_until(given, errors)
+            candidate = counted(
+                errors.candidate(given.began), requests.candidate(given.began), zero_until=zero_until
+            )
             baseline = (
-                counted(errors.baseline(given.began), requests.baseline(given.began), all_requests=True)
+                counted(
+                    errors.baseline(given.began),
+                    requests.baseline(given.began),
+                    all_requests=True,
+                    zero_until=zero_until,
+                )
                 if given.before is not None
                 else self.firstShare
             )
@@ -229,7 +250,22 @@ class SequentialCheck:
             return errored(given.name, str(answer))
         except ClientError as error:
             return unreadable(given.name, "The metrics", error, action=READ_METRICS.actions[0])
-        return judge(self, candidate=candidate, baseline=baseline, name=given.name)
+        found = judge(self, candidate=candidate, baseline=baseline, name=given.name)
+        return replace(found, why=f"{found.why} {doubt}") if doubt else found
+
+    def _zero_until(self, given: Given, errors: Reader) -> tuple[datetime | None, str]:
+        """Until when a minute without errors had none, and why that is not believed: a wrong name has no errors either.
+
+        Later minutes may still get their errors after their requests.
+        """
+        if self.errors.missing != "zero" or given.began is None:
+            return None, ""
+        if not errors.ever(given.began):
+            return None, (
+                f"CloudWatch had no data of {self.errors.metric} in the {DAYS_BEFORE} days before the deployment, so its "
+                "name or dimensions may be wrong: minutes without data did not count as 0 errors."
+            )
+        return given.now() - timedelta(seconds=self.LOOKS_BACK), ""
 
     def _requests(self, given: Given) -> Counter:
         if self.requests is not None:
@@ -252,16 +288,27 @@ class SequentialCheck:
         return Reader(client=given.client("cloudwatch"), check=summed, given=given)
 
 
-def counted(errors: Minutes, requests: Minutes, *, all_requests: bool = False) -> Counts:
+def counted(
+    errors: Minutes,
+    requests: Minutes,
+    *,
+    all_requests: bool = False,
+    zero_until: datetime | None = None,
+) -> Counts:
     """Both counts over the minutes that have both: no data is not 0 errors.
 
     `all_requests`: the requests of the other minutes too, as soon as one has both. A metric that is written only where there
     are errors would otherwise show a baseline by its worst minutes, and a bad candidate would look no worse.
+
+    `zero_until`: the configuration says that a metric without data is 0, which holds for minutes before this time.
     """
     both = errors.keys() & requests.keys()
+    last = zero_until - timedelta(minutes=1) if zero_until else None
+    without = {minute for minute in requests.keys() - both if last and minute <= last}
+    counts = requests.keys() if both and all_requests else both | without
     return Counts(
         errors=sum(errors[minute].value for minute in both),
-        requests=sum(requests[minute].value for minute in (requests if both and all_requests else both)),
+        requests=sum(requests[minute].value for minute in counts),
     )
 
 
