@@ -1,6 +1,7 @@
-"""What a compromised function can do, in words, from the template's policies: the table in docs/security-blast-radius.md.
+"""Describes what a compromised function can do, from the template's policies: the table in
+docs/security-blast-radius.md.
 
-A right that has no words here stops the table from being made: whoever grants one says what it means.
+A permission without a description here stops the table, so whoever grants one must describe it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ READS, WRITES, CALLS, DECIDES = "reads", "writes", "calls", "can decide"
 COLUMNS = (READS, WRITES, CALLS, DECIDES)
 
 Words = tuple[tuple[str, str], ...]
-"""Columns, and what stands in each."""
+"""The columns, and their contents."""
 
 _LEDGER = ((READS, "the ledger"),)
 _MAIL: Words = ((CALLS, "SES, from the one address"), (DECIDES, "send mail"))
@@ -86,7 +87,7 @@ _RIGHTS: Mapping[tuple[str, str], Words] = {
     ("sqs:ChangeMessageVisibility", "Notices"): ((WRITES, "the queue `Notices`"),),
     ("sqs:SendMessage", "NoticesSetAside"): ((WRITES, "the queue `NoticesSetAside`"),),
     ("sqs:SendMessage", "BroadcastFailures"): ((WRITES, "the queue `BroadcastFailures`"),),
-    # The roles that are no function's.
+    # The roles that belong to no function.
     ("s3:PutObject", "ReleaseBucket/releases/${PublisherApplication}/*"): (
         (WRITES, "new releases of its application, never over any"),
         (DECIDES, "publish a release (it still needs its approval)"),
@@ -109,7 +110,7 @@ _DECISIONS: Words = (
 )
 _MARKS: Words = ((WRITES, "of the ledger: which notices were sent"),)
 _CONDITION = re.compile(r"(Guards|Has|Is)[A-Z]\w+")
-"""A condition's name in the template, where `!If` asks for it."""
+"""The name of the condition that an `!If` tests."""
 _ASKED_BY = {
     "DynamoDB": "the ledger's stream",
     "SQS": "the queue `Notices`",
@@ -122,25 +123,25 @@ _READ_BY_EVENT = {"DynamoDB": "the ledger's stream", "SQS": "the queue `Notices`
 
 @dataclass(slots=True)
 class Radius:
-    """What one role can do."""
+    """Everything that one role can do."""
 
     name: str
     asked_by: list[str] = field(default_factory=list)
     cells: dict[str, list[str]] = field(default_factory=lambda: {column: [] for column in COLUMNS})
 
     def add(self, words: Words) -> None:
-        """Each once, in the order in which the template has them."""
+        """Adds each description once, in the template's order."""
         for column, text in words:
             if text not in self.cells[column]:
                 self.cells[column].append(text)
 
     def may(self, decision: str) -> bool:
-        """Whether one of its decisions begins so."""
+        """Whether one of its decisions starts with this text."""
         return any(text.startswith(decision) for text in self.cells[DECIDES])
 
 
 def functions(template: Mapping[str, Any]) -> list[Radius]:
-    """Every function's, in the template's order."""
+    """Every function's radius, in the template's order."""
     resources = template["Resources"]
     found = []
     for name, resource in resources.items():
@@ -163,7 +164,7 @@ def functions(template: Mapping[str, Any]) -> list[Radius]:
 
 
 def roles(template: Mapping[str, Any]) -> list[Radius]:
-    """Those that are no function's."""
+    """The other roles."""
     found = []
     for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::IAM::Role":
@@ -175,7 +176,7 @@ def roles(template: Mapping[str, Any]) -> list[Radius]:
 
 
 def table(template: Mapping[str, Any]) -> str:
-    """Both, as Markdown."""
+    """Both tables, as Markdown."""
     first = [
         (f"`{each.name}`", ", ".join(dict.fromkeys(each.asked_by)), *_cells(each))
         for each in functions(template)
@@ -242,14 +243,14 @@ def _words(role: str, action: str, resource: str, statement: Mapping[str, Any]) 
 
 
 def _of_the_ledger(attributes: frozenset[str]) -> Words:
-    """By the attributes that the right is narrowed to; none: all of them."""
+    """By the attributes that the permission is limited to; without any, all of them."""
     if not attributes:
         return _WHOLE_LEDGER
     return _DECISIONS if "decisions" in attributes else _MARKS
 
 
 def attributes_in(statement: Mapping[str, Any]) -> frozenset[str]:
-    """The attributes that a right on the ledger is narrowed to; empty where it is not."""
+    """The attributes that a permission on the ledger is limited to; empty if it is not limited."""
     condition = statement.get("Condition", {}).get("ForAllValues:StringEquals", {})
     return frozenset(condition.get("dynamodb:Attributes", ()))
 
@@ -259,7 +260,7 @@ def _secret(resource: str) -> Words:
 
 
 def _names(resources: object) -> Iterator[str]:
-    """What a statement is about, in the words of `_RIGHTS`; of a condition (`!If`), both sides."""
+    """A statement's resources in the terms of `_RIGHTS`; for a condition (`!If`), both branches."""
     if isinstance(resources, list):
         sides = resources[1:] if _CONDITION.fullmatch(str(resources[0])) else resources
         for each in sides:

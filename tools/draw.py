@@ -1,4 +1,4 @@
-"""Draws both state machines from their definitions: the pictures can't say anything else.
+"""Draws both state machines from their definitions, so that the pictures are always correct.
 
 .venv/bin/python -m tools.draw            write docs/images/release.svg and rollback.svg
 .venv/bin/python -m tools.draw --check    only say whether they are current
@@ -26,12 +26,12 @@ TITLES = {
 
 
 def draw(machine: str) -> str:
-    """The picture of a machine, as it stands in its file."""
+    """The picture of a machine, from its definition file."""
     definition: Body = yaml.safe_load((ROOT / "statemachine" / f"{machine}.asl.yaml").read_text("utf-8"))
     return "\n".join(_svg(machine, lay_out(definition["States"], definition["StartAt"]))) + "\n"
 
 
-# ---- how it looks --------------------------------------------------------------------------------------------------
+# ---- style ---------------------------------------------------------------------------------------------------------
 
 _STYLE = """
   .page { fill: #ffffff; stroke: #d0d7de }
@@ -99,7 +99,7 @@ def _legend(height: float) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the pictures, or says which is not current."""
+    """Writes the pictures, or reports which ones are not current."""
     parser = argparse.ArgumentParser(prog="python -m tools.draw", description="Draw the pictures.")
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail when a picture is not current"

@@ -1,8 +1,8 @@
-"""AWS's Lambda Runtime Interface Emulator, which the SAM CLI's wheel carries, with AWS's own runtime client; no Docker.
+"""AWS's Lambda Runtime Interface Emulator, from the SAM CLI's wheel, with AWS's own runtime client; no Docker.
 
-A built function runs with what it has in AWS and nothing else: its own folder, the built layer, what AWS's runtime brings
-(boto3), and the variables that the template gives it. Python's `-S` keeps the packages of the tests' environment away, so a
-package that the layer forgot is missing here as it would be there.
+A built function runs with exactly what it has in AWS: its own folder, the built layer, the runtime's packages (boto3),
+and the variables from the template. Python's `-S` hides the packages of the tests' environment, so a package that is
+missing from the layer is missing here too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SECONDS_TO_START = 60
 SECONDS_TO_ANSWER = 60
 _PACKAGES = Path("lib", "python3.13", "site-packages")
 _ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
-# What is in AWS's Python runtime beside Python: its own client, and boto3 with what that needs.
+# The packages in AWS's Python runtime: its own client, and boto3 with its dependencies.
 _IN_THE_RUNTIME = (
     "awslambdaric",
     "runtime_client*.so",
@@ -46,13 +46,13 @@ _IN_THE_RUNTIME = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one invocation came to."""
+    """The result of one invocation."""
 
     payload: Any
 
     @property
     def error(self) -> str:
-        """The true errorType, which is what Retry and Catch are matched with; empty where it answered."""
+        """The real errorType, which Retry and Catch are compared with; empty if it succeeded."""
         return str(self.payload.get("errorType", "")) if isinstance(self.payload, dict) else ""
 
     @property
@@ -68,27 +68,27 @@ class Emulated:
     name: str
     port: int
     process: int
-    """The emulator's number; the function's process is its child."""
+    """The emulator's process id; the function's process is its child."""
     written: Path
 
     def invoke(self, event: Mapping[str, Any]) -> Answer:
-        """As Lambda would; the first time is a cold start."""
+        """Invokes the function as Lambda would; the first invocation is a cold start."""
         address = f"http://127.0.0.1:{self.port}/2015-03-31/functions/function/invocations"
         request = urllib.request.Request(address, data=json.dumps(event).encode(), method="POST")
         with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER) as answer:
             return Answer(payload=json.load(answer))
 
     def log(self) -> str:
-        """All that the function and its runtime have printed."""
+        """Everything that the function and its runtime have printed."""
         return self.written.read_text(errors="replace")
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """The structured lines among it."""
+        """The structured lines of the log."""
         return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
 
 
 def what_the_runtime_brings(folder: Path) -> Path:
-    """A folder of links to the packages that AWS has, and to no other."""
+    """A folder of links to exactly the packages that AWS's runtime has."""
     packages = Path(sys.prefix) / _PACKAGES
     for pattern in _IN_THE_RUNTIME:
         (package,) = packages.glob(pattern)
@@ -97,7 +97,7 @@ def what_the_runtime_brings(folder: Path) -> Path:
 
 
 def _layers(name: str, code: Path) -> list[Path]:
-    """The built layers that a function has: the one of all, and those that the template gives it alone, if it is in it."""
+    """The built layers of a function: the shared one, and those that the template gives it alone."""
     stack = template()
     shared = stack["Globals"]["Function"]["Layers"]
     own = stack["Resources"].get(name, {}).get("Properties", {}).get("Layers", [])
@@ -113,9 +113,11 @@ def emulated(
     variables: Mapping[str, str],
     code: Path = BUILD,
 ) -> Iterator[Emulated]:
-    """A built function of the template, by its logical name, until the block ends; `code` holds it, beside the built layer.
+    """Runs a built function of the template, by its logical name, until the block ends.
 
-    Raises LocalError when AWS's emulator does not run on this machine, or not with this function.
+    `code` contains it, beside the built layer.
+
+    Raises LocalError if AWS's emulator does not run on this machine, or not with this function.
     """
     task, (port, api), log = code / name, _free_ports(2), folder / f"{name}.log"
     environment = {
@@ -158,7 +160,7 @@ def emulated(
 def _program() -> Path:
     """AWS's emulator.
 
-    Raises LocalError where there is none for this machine.
+    Raises LocalError if there is none for this machine.
     """
     rapid = ENGINE_BIN.parent / _PACKAGES / "samcli" / "local" / "rapid"
     program = rapid / f"aws-lambda-rie-{_ARCHITECTURES.get(platform.machine())}"

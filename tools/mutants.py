@@ -1,10 +1,10 @@
-"""`make mutants`: breaks the code that decides, a little at a time, and tells which breaks no test notices.
+"""`make mutants`: makes small changes to the code that decides, and reports those that no test notices.
 
     make mutants [ARGS="--room lock --room gates"]
 
-mutmut reads a module's name from its path, and the layer's path is not its name. So the run has a tree of its own in
-`.mutants/`, in which the package lies at `src/tagship` and everything else is the project's. Each room is broken under its
-own tests only: a mutant costs a second or less, and what a room promises is shown in the room.
+mutmut derives a module's name from its path, and the layer's path does not match its name. So the run has its own tree
+in `.mutants/`, with the package at `src/tagship` and everything else from the project. Each room is mutated under its
+own tests only: a mutant takes a second or less, and a room's promises are shown by its own tests.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PACKAGE = ROOT / "layers/tagship/tagship"
 TREE = ROOT / ".mutants"
 MUTMUT = ROOT / ".venv-mutants/bin/mutmut"
 
-# what tests read beside the package
+# what tests read besides the package
 _BESIDE = (
     "cli",
     "examples",
@@ -41,10 +41,10 @@ _KILLED = ("killed", "timeout", "segfault")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """Code that decides, and the tests that hold it."""
+    """Code that decides, and its tests."""
 
     code: tuple[str, ...]
-    """Files of the package, or patterns of them."""
+    """Files of the package, or patterns for them."""
     tests: tuple[str, ...]
     """Files or folders of `tests/`."""
 
@@ -97,9 +97,9 @@ ROOMS: Mapping[str, Room] = {
 
 
 def run(rooms: Sequence[str], *, children: int) -> int:
-    """Breaks the rooms one after another, and prints what survived and the share that was killed; 0 whatever it is.
+    """Mutates the rooms one after another, and prints the survivors and the share that was killed. Returns 0.
 
-    Raises CalledProcessError when a room's tests fail on code that is whole.
+    Raises CalledProcessError if a room's tests fail on the original code.
     """
     found: dict[str, Mapping[str, str]] = {}
     for name in rooms:
@@ -114,14 +114,14 @@ def run(rooms: Sequence[str], *, children: int) -> int:
 
 
 def results(said: str) -> dict[str, str]:
-    """What became of each mutant, from mutmut's own list of them."""
+    """The result of each mutant, from mutmut's list."""
     return {
         mutant: status for mutant, _, status in (line.strip().partition(": ") for line in said.splitlines())
     }
 
 
 def survivors(found: Mapping[str, str]) -> list[str]:
-    """The mutants that no test noticed, those without any test among them."""
+    """The mutants that no test noticed, including those without a test."""
     return [mutant for mutant, status in found.items() if status not in _KILLED]
 
 
@@ -137,7 +137,7 @@ def table(found: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _lay_out(name: str, room: Room) -> Path:
-    """The room's own tree, as mutmut understands it; what an earlier run found is forgotten."""
+    """Creates the room's tree for mutmut, without earlier results."""
     tree = TREE / name
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(PACKAGE, tree / "src/tagship", ignore=shutil.ignore_patterns("__pycache__"))
@@ -150,11 +150,11 @@ def _lay_out(name: str, room: Room) -> Path:
         "pytest_add_cli_args_test_selection": [f"tests/{each}" for each in room.tests],
         "pytest_add_cli_args": ["-o", "pythonpath=. cli src", "-p", "no:cacheprovider"],
         "use_git_change_detection": False,
-        "timeout_constant": 4.0,  # a busy machine is no endless loop
+        "timeout_constant": 4.0,  # a slow machine is not an endless loop
     }
     lines = [
         f"{key} = {json.dumps(value)}" for key, value in settings.items()
-    ]  # JSON of this kind is TOML too
+    ]  # this kind of JSON is valid TOML too
     text = "\n".join([(ROOT / "pyproject.toml").read_text(), "[tool.mutmut]", *lines, ""])
     (tree / "pyproject.toml").write_text(text)
     return tree

@@ -1,4 +1,4 @@
-"""Approvers, as Tagship meets them: a mail, its link, the page, the number on it typed, and one of its buttons pressed."""
+"""Acts as an approver: reads a mail, opens its link, types the number on the page, and presses a button."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _LINK = re.compile(r"https?://\S+/approvals/[\w-]+\?t=[\w.~-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the page answered."""
+    """The page's response."""
 
     status: int
     text: str
 
 
 def link_in(mail: Mail) -> str:
-    """The approval link of a mail.
+    """The approval link in a mail.
 
-    Raises LocalError when there is none.
+    Raises LocalError if there is none.
     """
     match = _LINK.search(mail.text)
     if not match:
@@ -59,10 +59,10 @@ class Form:
     link: str
     hidden: dict[str, str]
     number: str
-    """What the page asks a person to type."""
+    """The number that the page asks a person to type."""
 
     def press(self, decision: str, *, reason: str = "") -> Answer:
-        """Sends the form back, filled in, with one of its buttons pressed."""
+        """Submits the filled-in form with one of its buttons."""
         fields = self.hidden | {"decision": decision, "reason": reason, "number": self.number}
         return _send(
             urllib.request.Request(
@@ -77,7 +77,7 @@ class Form:
 def open_form(link: str) -> Form:
     """Opens the page and reads its form.
 
-    Raises LocalError when the page has no form to send.
+    Raises LocalError if the page has no form to submit.
     """
     page = look(link)
     fields = _Fields()
@@ -90,7 +90,7 @@ def open_form(link: str) -> Form:
 def decide(link: str, *, decision: str, reason: str = "") -> Answer:
     """Opens the page and presses one of its buttons.
 
-    Raises LocalError when the page has nothing to decide.
+    Raises LocalError if the page has nothing to decide.
     """
     return open_form(link).press(decision, reason=reason)
 

@@ -1,9 +1,10 @@
-"""Writes the reference parts of the documents from what they describe: schemas, definitions, template, the commands' help.
+"""Writes the reference parts of the documents from their sources: schemas, definitions, template, the commands' help.
 
     .venv/bin/python -m tools.reference            write them
-    .venv/bin/python -m tools.reference --check    only say which are not current
+    .venv/bin/python -m tools.reference --check    only report which are not current
 
-A document marks such a part: `<!-- made by tools.reference: applications -->` … `<!-- end -->`. The rest is people's.
+Such a part is marked in a document: `<!-- made by tools.reference: applications -->` … `<!-- end -->`. People write the
+rest.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ Schema = Mapping[str, Any]
 
 
 def made(text: str) -> str:
-    """A document with its made parts made anew."""
+    """A document with its generated parts updated."""
     return _PART.sub(lambda part: f"{part[1]}\n{_PARTS[part[2]]()}\n\n{part[3]}", text)
 
 
 # ---- the two documents ---------------------------------------------------------------------------------------------
 
 _CHECKS = {f"check-{name}": noun.__name__ for name, noun in kinds().items()}
-"""Each described on the page of checks, and not in the reference of the whole."""
+"""Described on the page of checks, not in the complete reference."""
 _DEFAULT_STRATEGY = "a canary of 10 % with a bake of 300 s"
 
 
@@ -51,7 +52,7 @@ def _documented(name: str, title: str) -> str:
 
 
 def _below(part: Schema, path: str, definitions: Mapping[str, Schema]) -> Iterator[tuple[str, Schema]]:
-    """Every part below this one with its heading, in the order of the fields."""
+    """Every part below this one with its heading, in field order."""
     for field, about in part["properties"].items():
         for where, name in _nouns(about):
             if name in _CHECKS.values():
@@ -63,7 +64,7 @@ def _below(part: Schema, path: str, definitions: Mapping[str, Schema]) -> Iterat
 
 
 def _nouns(about: Schema) -> Iterator[tuple[str, str]]:
-    """The definitions that a field may hold; `[]` where it holds a list of them."""
+    """The definitions that a field may contain; `[]` marks a list of them."""
     if "$ref" in about:
         yield "", about["$ref"].rsplit("/", 1)[-1]
     for choice in (*about.get("anyOf", ()), *about.get("oneOf", ())):
@@ -140,7 +141,7 @@ def _default(field: str, about: Schema, part: Schema) -> str:
 
 
 class _Template(yaml.SafeLoader):
-    """CloudFormation's short forms (`!Ref`) are kept as what they are about."""
+    """Reads CloudFormation's short forms (`!Ref`) as their argument."""
 
 
 def _short(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
@@ -156,7 +157,7 @@ _Template.add_multi_constructor("!", _short)
 
 @functools.cache
 def template() -> Any:
-    """The template as plain data; a short form is what it is about. Nobody changes it."""
+    """The template as plain data, with each short form replaced by its argument. Nobody changes it."""
     return yaml.load((ROOT / "template.yaml").read_text("utf-8"), _Template)  # noqa: S506 (it is a SafeLoader)
 
 
@@ -216,18 +217,18 @@ def _tasks(states: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _time_out(name: str, task: Schema, values: Mapping[str, int]) -> tuple[str, str, str, str]:
-    # Waiting for another rollback takes the time of that one.
+    # Waiting for another rollback takes that rollback's time.
     others = [retry for retry in task["Retry"] if retry["ErrorEquals"] == ["RollbackUnderway"]]
     retries = [retry for retry in task["Retry"] if retry["MaxAttempts"] and retry not in others]
     again = "; ".join(f"{_errors(retry)}: {retry['MaxAttempts']} times" for retry in retries)
-    # What Lambda refuses takes no time of its own.
+    # A call that Lambda refuses takes no time.
     refused = [retry for retry in retries if retry["ErrorEquals"] == ["Lambda.TooManyRequestsException"]]
     again += "".join(f"; also {_errors(retry)}, until the other rollback has ended" for retry in others)
     if "TimeoutSecondsPath" in task:
         return f"`{name}`", "as long as the application gives", again, "until the request expires"
     written = task["TimeoutSeconds"]
     one = written if isinstance(written, int) else values[written]
-    if name == "RollBack":  # only a refused start is tried again, and that takes no time
+    if name == "RollBack":  # only a refused start is retried, and that takes no time
         return f"`{name}`", f"{one} s", again, f"{one} s and 7 s"
     tries = 1 + sum(int(retry["MaxAttempts"]) for retry in retries if retry not in refused)
     paused = sum(_paused(retry) for retry in retries)
@@ -265,7 +266,7 @@ def _paused(retry: Schema) -> float:
 
 
 def _commands() -> str:
-    # with the settings that it has when it runs: `-h` is a help option too
+    # with the settings that it has when it runs, because `-h` is a help option too
     settings = {**main.context_settings, "terminal_width": 100, "max_content_width": 100}
     context = click.Context(main, info_name="tagship", **settings)
     sections = [_help("tagship", context)]
@@ -317,7 +318,7 @@ _PARTS: Mapping[str, Callable[[], str]] = {
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Writes what is not current, or says so."""
+    """Writes what is not current, or reports it."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.reference", description="Write the reference parts of the documents."
     )

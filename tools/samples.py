@@ -1,4 +1,4 @@
-"""What the command line's pages show in the documents' pictures, made up: a release that came back, and a month."""
+"""Sample data for the pictures of the command line's pages: a rolled-back release, and a month of releases."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ NOW = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 _EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:tagship-production-release:6f1c"
 _BACK = "arn:aws:states:eu-central-1:123456789012:execution:tagship-production-rollback:6f1c-back"
 _APPLICATIONS = {"storefront": 1.1, "checkout": 0.4, "search": 0.3}
-"""How many releases a day each has."""
+"""Each application's releases per day."""
 _DAYS = 30
 
 
 def shown_release() -> str:
-    """What `tagship show --html` makes of a canary whose health check failed."""
+    """The page of `tagship show --html` for a canary whose health check failed."""
     place = Place(named_stage="production", world=World(now=lambda: NOW))
     return release_page(
         Shown(
@@ -44,7 +44,7 @@ def shown_release() -> str:
 
 
 def report() -> str:
-    """What `tagship report --html` makes of a month of three applications."""
+    """The page of `tagship report --html` for a month of three applications."""
     span = Span(since=NOW - timedelta(days=_DAYS), until=NOW)
     stories = {name: _story(name, often) for name, often in _APPLICATIONS.items()}
     together = list(stories.values())

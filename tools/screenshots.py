@@ -1,9 +1,9 @@
-"""Takes the pictures of pages and mails that the documents show, from the code that makes them.
+"""Takes the pictures of pages and mails for the documents, from the code that renders them.
 
 .venv/bin/python -m tools.screenshots
 
-Needs the Chromium or Chrome on the PATH. Two browsers never draw the same bytes, so no test compares these pictures: run it
-when the page has changed.
+Needs Chromium or Chrome on the PATH. Browsers do not draw identical bytes, so no test compares these pictures: run it
+when a page has changed.
 """
 
 from __future__ import annotations
@@ -55,24 +55,24 @@ PLAN = {
 
 
 class Shot(NamedTuple):
-    """A document on a screen."""
+    """A document and its screen."""
 
     document: str
     width: int
     most: int | None = None
-    """How much of it is shown; None for all."""
+    """The height to show, in pixels; None for all."""
     scheme: Literal["light", "dark"] = "light"
     scale: float = 1
-    """How large the picture is beside the screen."""
+    """The picture's scale factor."""
 
 
 def record(**changes: object) -> RequestRecord:
-    """A request as the Lambda target and the gates of today word it."""
+    """A request as the Lambda target and the current gates word it."""
     return sample(**({"gates": GATES, "plan": PLAN} | changes))
 
 
 def pages() -> Mapping[str, Shot]:
-    """By each picture's name."""
+    """The documents, by picture name."""
     link = approval_url("https://approvals.example.com", record()["id"], "Ab3xQ9cD" * 8)
     mail = approval_mail(record(), approver="ana@example.com", link=link, now=NOW)
     return {
@@ -107,7 +107,7 @@ _SICK = "http https://storefront.example.com/health: 5 of 5 answers had the stat
 
 
 def notice() -> Notice:
-    """How a release that came back is told."""
+    """The notice about a rolled-back release."""
     data = {"why": _SICK, "readAt": "2026-11-23T09:51:00.000Z"}
     return _notice("Release Rolled Back", data, at="10:12", status="ROLLED_BACK")
 
@@ -156,7 +156,7 @@ def _notice(
 
 
 def take(browser: Browser, shot: Shot, file: Path) -> None:
-    """The whole of a page, however long it is, unless a part is enough."""
+    """Takes the whole page, unless a height is given."""
     height = shot.most or 200
     page = browser.new_page(
         viewport={"width": shot.width, "height": height},
@@ -169,7 +169,7 @@ def take(browser: Browser, shot: Shot, file: Path) -> None:
 
 
 def main() -> int:
-    """Takes them all; 1 when there is no browser."""
+    """Takes all pictures; returns 1 if there is no browser."""
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         print("There is no Chromium or Chrome on the PATH: apt-get install chromium", file=sys.stderr)

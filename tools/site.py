@@ -1,11 +1,11 @@
 """Builds the documents as a site: `make site`.
 
-The pages are the same Markdown files that GitHub shows, at the same paths, so a link works in both places. Two things differ
-on the site: a link to a source file leads to a page that shows that file, and `mkdocs.yml` gives every page a place in the
-navigation.
+The pages are the same Markdown files that GitHub shows, at the same paths, so a link works in both places. Two things
+differ on the site: a link to a source file leads to a page that shows that file, and `mkdocs.yml` gives every page a
+place in the navigation.
 
-MkDocs reads one directory, and the pages stand in several. This module copies them into `build/site/pages` and then runs
-MkDocs in strict mode, which fails on a link or an anchor that leads nowhere. With `--quiet` it would not: strict mode only
+MkDocs reads one directory, and the pages are in several. This module copies them into `build/site/pages` and then runs
+MkDocs in strict mode, which fails on a broken link or anchor. `--quiet` would prevent that, because strict mode only
 counts the warnings that it logs.
 """
 
@@ -57,7 +57,8 @@ def staged(page: Path) -> tuple[str, set[Path]]:
 
 
 def source_page(file: Path) -> str:
-    """A page that shows a source file. The search leaves it out: words in code would hide the page that explains them."""
+    """A page that shows a source file. It is excluded from the search, because its words would hide the page that
+    explains them."""
     path = file.relative_to(ROOT).as_posix()
     language = _LANGUAGES.get(file.suffix, "text")
     fence = "`" * 6
@@ -80,7 +81,7 @@ def files() -> Iterator[tuple[str, str]]:
     for page in pages():
         text, linked = staged(page)
         sources |= linked
-        # it names everything once: the search would answer with it instead of with the page that explains
+        # it names everything once, so the search would return it instead of the page that explains a term
         rare = "---\nsearch:\n  boost: 0.2\n---\n" if page.name == "CHANGELOG.md" else ""
         yield page.relative_to(ROOT).as_posix(), rare + text
     for file in sorted(sources):

@@ -1,4 +1,4 @@
-"""About how Slack shows a thread, from the messages' own blocks: for a picture, and to look at what is sent."""
+"""Renders a thread roughly as Slack does, from the messages' own blocks: for a picture, and to inspect messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIGNS = {
     ":large_yellow_circle:": "#fdcb58",
     ":large_blue_circle:": "#55acee",
 }
-"""Colours, because not every machine has signs to draw."""
+"""Colours, because not every machine can draw the emoji."""
 _STYLE = """
   body { margin: 0; padding: 20px 24px; background: #ffffff; color: #1d1c1d; max-width: 600px;
     font: 15px/1.46 -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif; overflow-wrap: anywhere }
@@ -36,7 +36,7 @@ Said = tuple[str, Mapping[str, Any], bool]
 
 
 def thread(messages: Sequence[Said]) -> str:
-    """A page."""
+    """Renders a thread as a page."""
     first, *others = messages
     parts = [*_message(first), f'<div class="replies"><span>{len(others)} replies</span></div>']
     parts += [line for message in others for line in _message(message)]
@@ -69,7 +69,7 @@ def _block(block: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _marked(text: str) -> str:
-    """Slack's markup: bold, links, dates in words, signs. What was escaped for Slack is text again."""
+    """Renders Slack's markup: bold, links, dates in words, emoji. Text that was escaped for Slack is unescaped."""
     found = escape(unescape(text), quote=False)
     found = re.sub(r"&lt;!date[^|]*\|([^&]*)&gt;", r"\1", found)
     found = re.sub(r"&lt;(https://[^|&]*)\|([^&]*)&gt;", r'<a href="\1">\2</a>', found)

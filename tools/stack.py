@@ -31,14 +31,14 @@ from botocore.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".tagship"
-"""Where an engine that stays running is written down, and where builds wait for each other."""
+"""The folder where running engines are registered, and where builds wait for each other."""
 STAYING = STATE / "engine"
 ENGINE_BIN = ROOT / ".venv-engine" / "bin"
 BUILD = ROOT / ".aws-sam" / "build"
 SOURCES = ("template.yaml", "functions", "layers/tagship", "layers/signin", "statemachine")
 
 _NODE = [str(Path(found).parent)] if (found := shutil.which("node")) else []
-"""Where Node.js is, with which the engine runs CloudFront functions; nothing else needs it."""
+"""The path of Node.js, which the engine uses for CloudFront functions; nothing else needs it."""
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -48,7 +48,7 @@ CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAN
 
 
 class LocalError(Exception):
-    """Something on this machine is not as it must be; the sentence says what to do."""
+    """A problem with this machine; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Mail:
 
 @dataclass(slots=True)
 class Engine:
-    """One running engine. It belongs to the program that started it, and ends with it, unless it was told to stay."""
+    """One running engine. It belongs to the program that started it, and ends with it unless `stay` is set."""
 
     port: int
     pid: int
@@ -82,11 +82,12 @@ class Engine:
         tasks: int = 0,
         options: Mapping[str, str] | None = None,
     ) -> Engine:
-        """`stay` outlives this program; `stock` is MiniStack without our corrections; `options` are MiniStack's own.
+        """Starts an engine.
 
-        `tasks` is how many tasks of state machines may call functions at a time; 0 is all.
+        `stay`: it outlives this program. `stock`: MiniStack without our corrections. `options` are MiniStack's own.
+        `tasks` limits how many tasks of state machines may call functions at a time; 0 is unlimited.
 
-        Raises LocalError when it doesn't answer in time, with the end of its log.
+        Raises LocalError, with the end of its log, if it does not answer in time.
         """
         if not (ENGINE_BIN / "python").exists():
             raise LocalError("The embedded engine is not installed: run `make setup`.")
@@ -114,7 +115,7 @@ class Engine:
             engine._wait_until_ready()
             if stay:
                 (folder / "engine.json").write_text(json.dumps({"port": port, "pid": process.pid}))
-        except BaseException:  # whoever stops this program knows no engine that they could stop
+        except BaseException:  # otherwise nobody would know the engine and stop it
             engine.stop()
             raise
         if not stay:
@@ -123,7 +124,7 @@ class Engine:
 
     @classmethod
     def running(cls, folder: Path) -> Engine | None:
-        """The engine that was told to stay in this folder, if it still answers."""
+        """The engine that stays running in this folder, if it still answers."""
         try:
             written = json.loads((folder / "engine.json").read_text())
         except FileNotFoundError:
@@ -133,11 +134,11 @@ class Engine:
 
     @property
     def endpoint(self) -> str:
-        """What AWS_ENDPOINT_URL is set to."""
+        """The value for AWS_ENDPOINT_URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the engine, with nothing of this machine's AWS configuration."""
+        """A boto3 client of the engine, without this machine's AWS configuration."""
         if service not in self._clients:
             session: Any = boto3.session.Session()
             self._clients[service] = session.client(
@@ -152,13 +153,13 @@ class Engine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a program is given that works on the engine: nothing of this machine but where its programs are."""
+        """The environment for a program that uses the engine: from this machine, only the PATH."""
         return _environment(self.folder) | {"AWS_ENDPOINT_URL": self.endpoint}
 
     def tagship(self, *arguments: str | Path, folder: Path) -> None:
-        """Runs the command line in a folder, as a team's CI runs it.
+        """Runs the command line in a folder, like a team's CI.
 
-        Raises LocalError with what it said when it refuses.
+        Raises LocalError, with its output, if it fails.
         """
         done = subprocess.run(
             [Path(sys.executable).with_name("tagship"), *arguments],
@@ -175,7 +176,7 @@ class Engine:
             )
 
     def function_url(self, address: str) -> str:
-        """Where the engine serves a function's address (https://<id>.lambda-url.<region>.on.aws/)."""
+        """The engine's address for a function URL (https://<id>.lambda-url.<region>.on.aws/)."""
         identity = address.removeprefix("https://").split(".", 1)[0]
         return f"{self.endpoint}/_aws/lambda-url/{identity}"
 
@@ -195,7 +196,7 @@ class Engine:
         ]
 
     def answers(self) -> bool:
-        """Whether it serves."""
+        """Whether it answers."""
         try:
             with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=2) as answer:
                 return bool(answer.status == 200)
@@ -203,26 +204,26 @@ class Engine:
             return False
 
     def reset(self) -> None:
-        """Everything in it is gone; it goes on running."""
+        """Deletes everything in it; it continues to run."""
         request = urllib.request.Request(f"{self.endpoint}/_ministack/reset", method="POST")
         with urllib.request.urlopen(request, timeout=30):
             pass
 
     def stop(self, *, forget: bool = False) -> None:
-        """Ends it and its functions, and removes what they wrote: all but the log, or that too."""
+        """Stops it and its functions, and removes their files except the log, or including it."""
         atexit.unregister(self.stop)
         _end(self.pid, self._process)
         (self.folder / "engine.json").unlink(missing_ok=True)
-        # Every worker had a copy of the layer: some ten thousand files, for which nobody need wait.
+        # Every worker had a copy of the layer: about ten thousand files, which need not be waited for.
         gone = self.folder if forget else self.folder / "tmp"
-        # A function that is just ending may still write, so what the first try leaves is removed a second later.
+        # A function that is just ending may still write, so leftovers are removed a second later.
         removes = 'rm -rf "$1" || { sleep 1; rm -rf "$1"; }'
         subprocess.Popen(
             ["/bin/sh", "-c", removes, "sh", gone], start_new_session=True, stderr=subprocess.DEVNULL
         )
 
     def log(self, lines: int = 20) -> str:
-        """The end of what it and its functions wrote."""
+        """The end of the log of the engine and its functions."""
         return "\n".join((self.folder / "engine.log").read_text(errors="replace").splitlines()[-lines:])
 
     def _wait_until_ready(self) -> None:
@@ -244,13 +245,13 @@ def is_built() -> bool:
 
 
 def build() -> None:
-    """Runs `sam build`, when a source has changed since it last did."""
+    """Runs `sam build` if a source has changed since the last build."""
     STATE.mkdir(exist_ok=True)
     with _alone(STATE / "build.lock"):
         if is_built():
             return
         now = _fingerprint()
-        _STAMP.unlink(missing_ok=True)  # a build that is stopped half-way is none
+        _STAMP.unlink(missing_ok=True)  # an interrupted build does not count
         _sam("build", "--cached", "--parallel", "--build-dir", BUILD)
         _STAMP.write_text(now)
 
@@ -258,20 +259,20 @@ def build() -> None:
 def deploy(
     engine: Engine, *, stage: str = STAGE, overrides: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Builds and deploys Tagship, and answers with the stack's outputs.
+    """Builds and deploys Tagship; returns the stack's outputs.
 
-    People reach the approval page at the engine's own address, which is known only when its function exists: so the stack is
-    updated once after it was created.
+    The approval page is served at the engine's own address, which is known only once its function exists, so the stack
+    is updated once after its creation.
     """
     build()
     name = f"tagship-{stage}"
     parameters = {
         **_parameters_of(stage),
         "HealthAllowedNetworks": "127.0.0.0/8",
-        "LookBackSeconds": "0",  # here alarms are set by hand, and metrics are there at once
+        "LookBackSeconds": "0",  # alarms are set by hand here, and metrics exist at once
         "SlackHosts": "127.0.0.1",
         "ConfigurationOwners": "owner@example.com",
-        "GuardConfiguration": "never",  # here configurations change all the time, and nobody is there to approve them
+        "GuardConfiguration": "never",  # configurations change all the time here, and nobody is there to approve them
         "GitHubHosts": "127.0.0.1",
         "SenderAddress": "tagship@example.com",
         **(overrides or {}),
@@ -303,20 +304,20 @@ class WithClients(Protocol):
 
 
 def outputs(where: WithClients, name: str) -> dict[str, str]:
-    """A stack's outputs by their names."""
+    """A stack's outputs, by name."""
     stack = where.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
 def _verify_sender(engine: Engine, address: str) -> None:
-    """What the owner of an address does once on AWS. The engine keeps the identities of the two APIs of SES apart:
-    mail is sent by the first, and `tagship doctor` asks the second."""
+    """What the owner of an address does once on AWS. The engine separates the identities of SES's two APIs: mail is
+    sent by the first, and `tagship doctor` reads the second."""
     engine.client("ses").verify_email_identity(EmailAddress=address)
     engine.client("sesv2").create_email_identity(EmailIdentity=address)
 
 
 def _serve_page_at(engine: Engine, name: str, base_url: str) -> None:
-    """Updates the stack with the page's address, unless it knows it: the engine's own, where none was asked for."""
+    """Updates the stack with the page's address, unless it has it already. The default is the engine's own."""
     cloudformation = engine.client("cloudformation")
     wanted = base_url or engine.function_url(outputs(engine, name)["ApprovalFunctionUrl"])
     known = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Parameters"]
@@ -336,7 +337,7 @@ def _serve_page_at(engine: Engine, name: str, base_url: str) -> None:
 
 
 def _allow_without_tls(engine: Engine, bucket: str) -> None:
-    """Leaves out the part of the bucket's policy that asks for TLS, which the engine doesn't have on loopback."""
+    """Removes the TLS requirement from the bucket's policy, because the engine has no TLS on loopback."""
     s3 = engine.client("s3")
     policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
     policy["Statement"] = [
@@ -346,7 +347,7 @@ def _allow_without_tls(engine: Engine, bucket: str) -> None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """What a program of the engine's environment is given: nothing of this machine but where its programs are."""
+    """The environment for a program of the engine: from this machine, only the PATH."""
     return {
         "PATH": ":".join((str(ENGINE_BIN), os.defpath, *_NODE)),
         "HOME": str(folder),
@@ -373,7 +374,7 @@ def _engine_options(folder: Path, port: int) -> dict[str, str]:
 
 
 def _sam(*arguments: str | Path, engine: Engine | None = None) -> None:
-    """For a build with what pip may need of this machine's environment, for a deployment with nothing of it."""
+    """Runs SAM. A build gets the variables that pip may need; a deployment gets none of this machine's."""
     if engine:
         environment = engine.environment
     else:
@@ -387,7 +388,7 @@ def _sam(*arguments: str | Path, engine: Engine | None = None) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        process_group=0,  # it starts pip and others, and all of them must end with it
+        process_group=0,  # it starts pip and others, which must end with it
     )
     try:
         said, _ = process.communicate()
@@ -402,7 +403,7 @@ def _sam(*arguments: str | Path, engine: Engine | None = None) -> None:
 
 
 def _parameters_of(stage: str) -> dict[str, str]:
-    """What samconfig.toml sets for a stage: the command line would replace all of it, so it is handed on."""
+    """A stage's settings in samconfig.toml. The command line would replace them all, so they are passed on."""
     configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
     written = (
         configuration.get(stage, {}).get("deploy", {}).get("parameters", {}).get("parameter_overrides", [])
@@ -437,7 +438,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _end(pid: int, process: subprocess.Popen[bytes] | None) -> None:
-    """Ends the engine politely, then whatever is left of it and its functions."""
+    """Stops the engine gracefully, then kills what is left of it and its functions."""
     for each in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, each)

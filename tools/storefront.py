@@ -1,6 +1,6 @@
-"""The sample application of examples/storefront on the embedded engine: installed, configured, and published tag by tag.
+"""Installs, configures and publishes the sample application of examples/storefront on the embedded engine.
 
-What a team does with the command line is done with the command line here.
+It uses the command line wherever a team does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LONG_AGO = (2020, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storefront:
-    """The application as it is installed."""
+    """The installed application."""
 
     engine: Engine
     stage: str
@@ -60,7 +60,7 @@ class Storefront:
 
     @classmethod
     def installed(cls, engine: Engine, *, stage: str) -> Storefront:
-        """As somebody installed it before."""
+        """The application that was installed before."""
         made = outputs(engine, NAME)
         return cls(
             engine=engine,
@@ -70,7 +70,7 @@ class Storefront:
         )
 
     def next_tag(self) -> str:
-        """The first tag that nobody has used."""
+        """The first unused tag."""
         bucket = outputs(self.engine, f"tagship-{self.stage}")["ReleaseBucketName"]
         pages = (
             self.engine.client("s3")
@@ -95,7 +95,7 @@ class Storefront:
         return file
 
     def configure(self, **changes: Any) -> dict[str, Any]:
-        """Stores its application.yaml for Tagship, with this engine's addresses and whatever else is changed."""
+        """Stores its application.yaml for Tagship, with this engine's addresses and these changes."""
         document: dict[str, Any] = yaml.safe_load((HOME / "application.yaml").read_text())
         document["target"] |= {
             "account": ACCOUNT,
@@ -105,7 +105,7 @@ class Storefront:
         }
         for check in document["health"]["checks"]:
             if check["type"] == "http":
-                # one small machine does all the work here, so an answer may take its time
+                # one small machine does all the work here, so responses may be slow
                 check |= {"url": f"{self.url}/health", "maxLatencyMs": 10_000, "timeoutSeconds": 10}
         for key, value in changes.items():
             document[key] = {**document.get(key, {}), **value}
@@ -115,13 +115,13 @@ class Storefront:
         return document
 
     def commit(self, tag: str) -> str:
-        """A commit for the tag: the sample is in no repository of its own."""
+        """A commit for the tag, because the sample is in no repository."""
         return hashlib.sha1(tag.encode(), usedforsecurity=False).hexdigest()
 
     def publish(
         self, tag: str, *, broken: bool = False, author: str = "dana@example.com", notes: str = ""
     ) -> None:
-        """Packs a version and publishes it."""
+        """Packages a version and publishes it."""
         self._tagship(
             "publish",
             *("--application", NAME, "--tag", tag, "--stage", self.stage),
@@ -131,14 +131,14 @@ class Storefront:
         )
 
     def serves(self) -> tuple[str, dict[str, float]]:
-        """The alias as it stands: its own version, and the weights of others."""
+        """The alias's routing: its own version, and the weights of others."""
         alias = self.engine.client("lambda").get_alias(FunctionName=NAME, Name="live")
         return alias["FunctionVersion"], (alias.get("RoutingConfig") or {}).get(
             "AdditionalVersionWeights"
         ) or {}
 
     def standing(self) -> str:
-        """What the alias points at, in words."""
+        """The versions that the alias points at, in words."""
         version, weights = self.serves()
         others = "".join(f" and {weight:.0%} version {other}" for other, weight in weights.items())
         return f"version {version}{others}"

@@ -1,4 +1,4 @@
-"""What the team of a sample application does on the embedded engine: it configures the application and publishes tags."""
+"""Acts as the team of a sample application on the embedded engine: configures the application and publishes tags."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Team:
 
     @property
     def folder(self) -> Path:
-        """Where the team works; it exists."""
+        """The team's working folder; it exists."""
         folder = self.engine.folder / self.application
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def document(self, **target: object) -> dict[str, Any]:
-        """The example's application.yaml with this engine's addresses, and more of its target."""
+        """The example's application.yaml with this engine's addresses, and with these changes to its target."""
         document: dict[str, Any] = yaml.safe_load((self.home / "application.yaml").read_text())
         document["target"] |= {
             "account": ACCOUNT,
@@ -42,7 +42,7 @@ class Team:
         return document
 
     def configure(self, document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Deploys the roles that it needs, and stores it, with these fields changed."""
+        """Deploys the needed roles, and stores the document with these fields changed."""
         for key, value in changes.items():
             document[key] = {**document.get(key, {}), **value}
         written = self.folder / "application.yaml"

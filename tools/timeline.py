@@ -1,4 +1,4 @@
-"""A release as its execution tells it: what happened when, how long each phase took, and how much traffic went where."""
+"""A release's timeline from its execution: what happened when, how long each phase took, and the traffic shares."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Moment:
     entered: float
     left: float | None
     data: Mapping[str, Any]
-    """What the state was given when it was entered, what it answered when it was left."""
+    """The state's input when it was entered, its output when it was left."""
 
     @property
     def seconds(self) -> float:
@@ -42,7 +42,7 @@ class Moment:
 
     @property
     def failed(self) -> bool:
-        """Whether it was left by its Catch: there is an error instead of an answer."""
+        """Whether it was left through its Catch: there is an error instead of an output."""
         return self.left is not None and bool(self.data.get("error"))
 
     @property
@@ -52,13 +52,13 @@ class Moment:
             return _error(self.data) if self.state == "AwaitStable" and self.failed else ""
         try:
             return _WORDS[self.state](self.data)
-        except (KeyError, TypeError):  # left by its Catch: there is an error instead of an answer
+        except (KeyError, TypeError):  # left through its Catch: there is an error instead of an output
             return _error(self.data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A span of time in which the candidate was given a share of the traffic."""
+    """A period in which the candidate had a share of the traffic."""
 
     percent: int
     start: float
@@ -79,9 +79,9 @@ class Timeline:
     moments: list[Moment] = field(default_factory=list)
 
     def follow(self, *, seconds: float) -> Iterator[Moment]:
-        """Each state when it is entered and when it is left, while it happens, until the execution has ended.
+        """Yields each state when it is entered and when it is left, live, until the execution has ended.
 
-        Raises LocalError when that takes longer than these seconds.
+        Raises LocalError if that takes longer than these seconds.
         """
         deadline, seen = time.monotonic() + seconds, 0
         entered: dict[str, float] = {}
@@ -110,7 +110,7 @@ class Timeline:
 
     @property
     def shares(self) -> list[Share]:
-        """Which share the candidate was given, and from when to when."""
+        """The candidate's shares, with their start and end."""
         turns = [
             each for each in self.moments if each.state in ("ShiftTraffic", "RollBack", "CompleteRelease")
         ]
@@ -153,7 +153,7 @@ class Timeline:
 def wait_for_execution(states: Any, *, machine: str, key: str, seconds: float) -> Timeline:
     """The execution that the upload of this object starts.
 
-    Raises LocalError when none has started within these seconds.
+    Raises LocalError if none has started within these seconds.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -176,7 +176,7 @@ def _seconds(at: datetime) -> float:
 def _error(data: Mapping[str, Any]) -> str:
     error = data.get("error") or {}
     cause = error.get("Cause", "")
-    with contextlib.suppress(ValueError, KeyError, TypeError):  # a function's exception comes as JSON
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # a function's exception is JSON
         cause = json.loads(cause)["errorMessage"]
     return f"{error.get('Error', 'went on')}: {cause}".rstrip(": ")
 

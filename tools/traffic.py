@@ -1,4 +1,4 @@
-"""Customers: real requests to an application while it is released, and which release answered each of them."""
+"""Customers: real requests to an application during its releases, and the release that answered each of them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ NOBODY = "nobody"
 
 
 class Answer(NamedTuple):
-    """Which release answered a request, and with which status; 0 where nothing answered."""
+    """The release that answered a request, and the status; 0 without a response."""
 
     version: str
     status: int
 
 
 Ask = Callable[[int], Answer]
-"""One request; the number tells one customer from the next. Raises OSError where nothing answers."""
+"""Sends one request. The number identifies the customer. Raises OSError without a response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request: when it was sent, who answered, and how."""
+    """One request: when it was sent, which release answered, and how."""
 
     at: float
     version: str
@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(slots=True)
 class Traffic:
-    """Every request so far."""
+    """All requests so far."""
 
     ask: Ask
     requests: list[Request] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Traffic:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def between(self, start: float, end: float) -> list[Request]:
-        """The requests that were sent in a span of time."""
+        """The requests that were sent in a period."""
         return [request for request in self.requests if start <= request.at < end]
 
     def _flow(self) -> None:
@@ -63,7 +63,7 @@ class Traffic:
 
 @contextmanager
 def flowing(ask: Ask) -> Iterator[Traffic]:
-    """Requests flow until the block ends."""
+    """Sends requests until the block ends."""
     traffic = Traffic(ask=ask)
     threads = [threading.Thread(target=traffic._flow, daemon=True) for _ in range(2)]
     for thread in threads:
@@ -79,9 +79,9 @@ def flowing(ask: Ask) -> Iterator[Traffic]:
 def asked(
     url: str, *, said_by: Callable[[Message, str], str], headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """One GET; `said_by` reads from the answer's headers and body which release it is.
+    """Sends one GET; `said_by` reads the release from the response's headers and body.
 
-    Raises OSError where nothing answers.
+    Raises OSError without a response.
     """
     try:
         with urllib.request.urlopen(
@@ -93,6 +93,6 @@ def asked(
 
 
 def shares(requests: list[Request]) -> dict[str, float]:
-    """The share in percent that each version answered, the largest first."""
+    """The share of responses of each version in percent, the largest first."""
     counted = Counter(request.version for request in requests)
     return {version: 100 * count / len(requests) for version, count in counted.most_common()}

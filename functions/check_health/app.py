@@ -6,7 +6,7 @@ from functools import partial
 
 from tagship.deployment.locations import location_of
 from tagship.health.giving import given_to
-from tagship.health.together import asked_of, look
+from tagship.health.together import checks_for, look
 from tagship.ledger.table import timestamp
 from tagship.runtime import Event, Runtime, step
 
@@ -30,6 +30,6 @@ def handler(event: Event, runtime: Runtime) -> Event:
         now=runtime.now,
         allowed=runtime.settings.allowed_networks,
     )
-    checks = asked_of(release.configuration.health.checks, subject=subject)
+    checks = checks_for(release.configuration.health.checks, subject=subject)
     results = look([(check, given(check)) for check in checks])
     return {"results": [result.as_dict() | {"began": began} for result in results]}

@@ -22,11 +22,11 @@ def handler(event: Event, runtime: Runtime) -> Event:
     """
     release, stepfunctions = event["release"], runtime.aws.client("stepfunctions")
     record = releases.of_attempt(runtime.ledger, cast("ReleaseKey", release))
-    wanted = request_of(
+    new_request = request_of(
         record, now=runtime.now(), longest=runtime.settings.approval_seconds, random=runtime.random
     )
     request = approvals.request(
-        runtime.ledger, wanted, execution=event["execution"], fence=event["lock"]["fence"]
+        runtime.ledger, new_request, execution=event["execution"], fence=event["lock"]["fence"]
     )
     approvals.waits_on(runtime.ledger, request["id"], event["taskToken"])
     request = only_newest(runtime.ledger, stepfunctions, request)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from tagship.deployment.restoring import restore
 from tagship.deployment.rollback import Order, bars_only, joined
 from tagship.deployment.settling import rollback_settle_by
-from tagship.health.together import asked_of
+from tagship.health.together import checks_for
 from tagship.ledger.table import timestamp
 from tagship.model.records import ReleaseRecord
 from tagship.runtime import Event, Release, Runtime, name_of, step
@@ -44,7 +44,7 @@ def _answer(release: Release, record: ReleaseRecord, *, what: str, check: bool, 
         started=datetime.fromisoformat(started),
         now=now,
     )
-    checks = asked_of(release.configuration.health.checks, subject="baseline") if check else []
+    checks = checks_for(release.configuration.health.checks, subject="baseline") if check else []
     return {
         "attempt": release.record["attempt"],
         "checks": [each.label(release.application) for each in checks],

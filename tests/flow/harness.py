@@ -827,8 +827,8 @@ def _mend_moto(patch: pytest.MonkeyPatch) -> None:
     def with_the_precondition(self: LambdaResponse) -> Any:
         function, _, name = unquote(self.path).rsplit("/", 2)
         alias = self.backend.get_alias(name, function.rsplit("/", 1)[-1])
-        wanted = json.loads(self.body).get("RevisionId")
-        if wanted and wanted != alias.revision_id:
+        expected_revision = json.loads(self.body).get("RevisionId")
+        if expected_revision and expected_revision != alias.revision_id:
             raise LambdaClientError("PreconditionFailedException", "The RevisionId provided does not match")
         return update_alias(self)
 

@@ -43,7 +43,7 @@ def document(**changes: Any) -> dict[str, Any]:
 def propose(
     world: World,
     number: int,
-    wanted: dict[str, Any],
+    proposed: dict[str, Any],
     *,
     by: str = "dana@example.com",
     emergency: str = "",
@@ -52,7 +52,7 @@ def propose(
     order = {
         "application": "storefront",
         "tag": f"configuration-{number}",
-        "document": wanted,
+        "document": proposed,
         "by": by,
         "emergency": emergency,
         "owners": owners,
@@ -60,8 +60,8 @@ def propose(
     return world.start({"proposal": order})  # type: ignore[dict-item]
 
 
-def approved(world: World, number: int, wanted: dict[str, Any], *, who: str = ANA) -> Ended:
-    arn = propose(world, number, wanted)
+def approved(world: World, number: int, proposed: dict[str, Any], *, who: str = ANA) -> Ended:
+    arn = propose(world, number, proposed)
     world.decide(arn, who=who)
     return world.ended(arn)
 
@@ -80,8 +80,8 @@ def begun(world: World) -> World:
 
 
 def test_the_stacks_owner_approves_the_first_configuration_and_then_releases_pass(world: World) -> None:
-    wanted = document(approval={"approvers": [ANA, BO], "required": 2, "authorMayApprove": True})
-    arn = propose(world, 1, wanted)
+    proposed = document(approval={"approvers": [ANA, BO], "required": 2, "authorMayApprove": True})
+    arn = propose(world, 1, proposed)
     assert world.link(arn, who=OWNER)
     assert world.mails(ANA) == world.mails(BO) == []
     world.decide(arn, who=OWNER)
@@ -95,7 +95,7 @@ def test_the_stacks_owner_approves_the_first_configuration_and_then_releases_pas
         "StoreConfiguration",
         "Succeeded",
     ]
-    assert stored() == wanted
+    assert stored() == proposed
     assert in_force(world) == "configuration-1"
     assert world.facts("configuration-1") == [
         "Configuration Proposed",
@@ -108,7 +108,7 @@ def test_the_stacks_owner_approves_the_first_configuration_and_then_releases_pas
         for fact in world.ledger.facts_of("storefront", "configuration-1")
         if fact["name"] == "Configuration Approved"
     ]
-    assert fact["data"]["digest"] == digest_of(wanted)
+    assert fact["data"]["digest"] == digest_of(proposed)
     assert fact["data"]["approvers"] == [OWNER]
     assert fact["data"]["version"] == 1
 
@@ -116,8 +116,8 @@ def test_the_stacks_owner_approves_the_first_configuration_and_then_releases_pas
 def test_a_change_is_approved_by_approvers_of_the_current_configuration_not_of_the_proposed_one(
     begun: World,
 ) -> None:
-    wanted = document(approval={"approvers": [MALLORY], "authorMayApprove": True})
-    arn = propose(begun, 2, wanted, by=MALLORY)
+    proposed = document(approval={"approvers": [MALLORY], "authorMayApprove": True})
+    arn = propose(begun, 2, proposed, by=MALLORY)
     link = begun.link(arn, who=ANA)
     assert link
     assert begun.mails(MALLORY) == []
@@ -125,10 +125,10 @@ def test_a_change_is_approved_by_approvers_of_the_current_configuration_not_of_t
     assert "approval.approvers: adds mallory@example.com" in shown
     assert "approval.approvers: removes ana@example.com" in shown
     assert "This changes who may approve releases, or how they approve." in shown
-    assert stored() != wanted
+    assert stored() != proposed
     begun.press(link, decide="approve")
     assert begun.ended(arn).status == "SUCCEEDED"
-    assert stored() == wanted
+    assert stored() == proposed
     release = begun.start(begun.upload("v1.0.0"))
     begun.decide(release, who=MALLORY)
     assert begun.ended(release).status == "SUCCEEDED"
@@ -147,10 +147,10 @@ def test_a_rejected_change_changes_nothing_and_the_next_one_gets_its_own_number(
 
 
 def test_an_identical_proposal_asks_only_once(begun: World) -> None:
-    wanted = document(strategy={"type": "all-at-once"})
-    first = propose(begun, 2, wanted)
+    proposed = document(strategy={"type": "all-at-once"})
+    first = propose(begun, 2, proposed)
     begun.link(first)
-    twin = begun.ended(propose(begun, 2, wanted))
+    twin = begun.ended(propose(begun, 2, proposed))
     assert twin.entered[-1] == "Duplicate"
     other = begun.ended(propose(begun, 2, document(strategy={"type": "linear"})))
     assert other.error == "TagAlreadyUsed"
@@ -206,12 +206,12 @@ def test_a_proposal_compared_with_another_configuration_is_not_stored(begun: Wor
 
 
 def test_proposing_the_current_configuration_restores_the_parameter_without_approval(begun: World) -> None:
-    wanted = document()
+    proposed = document()
     begun.configure(approval={"approvers": [MALLORY]})
     asked = len(begun.mails())
-    ended = begun.ended(propose(begun, 2, wanted))
+    ended = begun.ended(propose(begun, 2, proposed))
     assert ended.entered == ["ReadRelease", "WhatWasRead", "StoreConfiguration", "Succeeded"]
-    assert stored() == wanted
+    assert stored() == proposed
     assert len(begun.mails()) == asked
     assert in_force(begun) == "configuration-1"
     assert configurations.newest(begun.ledger, "storefront") == 1
@@ -259,8 +259,8 @@ def test_the_proposer_cannot_approve_the_change(begun: World) -> None:
 def test_all_stack_owners_decide_if_the_approvers_have_left(begun: World) -> None:
     begun.patch.setenv("TAGSHIP_CONFIGURATION_OWNERS", f"{OWNER}, {BO}")
     runtime._runtime.cache_clear()
-    wanted = document(approval={"approvers": [BO]})
-    arn = propose(begun, 2, wanted, owners="ana has left")
+    proposed = document(approval={"approvers": [BO]})
+    arn = propose(begun, 2, proposed, owners="ana has left")
     asked = len(begun.mails(ANA))
     begun.decide(arn, who=OWNER)
     link = begun.link(arn, who=BO)
@@ -271,7 +271,7 @@ def test_all_stack_owners_decide_if_the_approvers_have_left(begun: World) -> Non
     begun.press(link, decide="approve")
     assert begun.ended(arn).status == "SUCCEEDED"
     assert len(begun.mails(ANA)) == asked
-    assert stored() == wanted
+    assert stored() == proposed
 
 
 def test_the_owners_replace_a_current_configuration_that_can_no_longer_be_read(
@@ -280,8 +280,8 @@ def test_the_owners_replace_a_current_configuration_that_can_no_longer_be_read(
     """A newer version of Tagship may refuse what an older one accepted."""
     item = configurations.in_force(begun.ledger, "storefront")
     begun.put({**item, "document": {"application": "storefront"}})  # type: ignore[dict-item]
-    wanted = document(strategy={"type": "linear"})
-    assert approved(begun, 2, wanted, who=OWNER).status == "SUCCEEDED"
+    proposed = document(strategy={"type": "linear"})
+    assert approved(begun, 2, proposed, who=OWNER).status == "SUCCEEDED"
     assert in_force(begun) == "configuration-2"
 
 
@@ -307,8 +307,8 @@ def test_a_freeze_also_blocks_a_configuration_change(begun: World) -> None:
 
 
 def test_an_emergency_change_passes_a_freeze_if_everybody_approves(begun: World) -> None:
-    wanted = document(approval={"approvers": [ANA, BO], "required": 1})
-    assert approved(begun, 2, wanted).status == "SUCCEEDED"
+    proposed = document(approval={"approvers": [ANA, BO], "required": 1})
+    assert approved(begun, 2, proposed).status == "SUCCEEDED"
     frozen(begun)
     arn = propose(begun, 3, document(strategy={"type": "linear"}), emergency="the gate's key was lost")
     begun.decide(arn, who=ANA)

@@ -16,8 +16,13 @@ RULES = [{"group": "platform", "required": 1}, {"approvers": [CHI], "required": 
 PLATFORM = {"group": "platform", "members": [ANA, BO]}
 
 
-def propose(world: World, number: int, wanted: dict[str, Any], by: str) -> str:
-    order = {"application": "group.platform", "tag": f"configuration-{number}", "document": wanted, "by": by}
+def propose(world: World, number: int, proposal: dict[str, Any], by: str) -> str:
+    order = {
+        "application": "group.platform",
+        "tag": f"configuration-{number}",
+        "document": proposal,
+        "by": by,
+    }
     return world.start({"proposal": order | {"emergency": ""}})  # type: ignore[dict-item]
 
 

@@ -27,7 +27,7 @@ def asked_again(world: World, arn: str, before: str) -> str:
     )
 
 
-def hears(world: World, ended: Ended) -> list[str]:
+def deliver_end(world: World, ended: Ended) -> list[str]:
     """Delivers the event of a successful execution, and runs what follows."""
     detail = {"status": ended.status, "input": world.describe(ended.arn)["input"]}
     return list(world.handlers["sweep"]({"detail": detail}, None)["did"])
@@ -51,8 +51,10 @@ def test_a_fix_overtakes_a_waiting_release_which_is_planned_and_asked_again(worl
     assert fix.status == "SUCCEEDED", fix
     assert current(world) == "v1.4.1"
 
-    assert hears(world, fix) == ["storefront v2.0.0: its plan is outdated, and its execution was notified"]
-    assert hears(world, fix) == [], "the same event once more"
+    assert deliver_end(world, fix) == [
+        "storefront v2.0.0: its plan is outdated, and its execution was notified"
+    ]
+    assert deliver_end(world, fix) == [], "the same event once more"
     new = asked_again(world, waiting, old)
     page = world.browse("GET", old)
     assert page["statusCode"] == 409
@@ -111,6 +113,6 @@ def test_a_release_that_is_overtaken_repeatedly_ends_superseded(
 ) -> None:
     monkeypatch.setattr(approvals, "MOST_PLANNINGS", 1)
     waiting, _ = asked(world, "v2.0.0")
-    hears(world, world.release("v1.4.1"))
+    deliver_end(world, world.release("v1.4.1"))
     ended = world.ended(waiting)
     assert ended.error == "ReleaseSuperseded" and "each time another release went first" in ended.cause

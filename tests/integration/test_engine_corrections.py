@@ -774,7 +774,7 @@ def part_of_a_version(engine: Engine) -> bytes:
     return bytes(answer["Body"].read())
 
 
-def changed_with_the_right_to_one_function(engine: Engine, wanted: str) -> str:
+def changed_with_the_right_to_one_function(engine: Engine, allowed_name: str) -> str:
     """Reads, changes and publishes a CloudFront function, with the right to the one called `mine`."""
     cloudfront, names = engine.client("cloudfront"), {name: unique() for name in ("mine", "theirs")}
     configuration = {"Comment": "", "Runtime": "cloudfront-js-2.0"}
@@ -782,7 +782,7 @@ def changed_with_the_right_to_one_function(engine: Engine, wanted: str) -> str:
         cloudfront.create_function(Name=name, FunctionConfig=configuration, FunctionCode=b"// old")
     may = [f"cloudfront:{what}Function" for what in ("Describe", "Get", "Update", "Publish")]
     mine = f"arn:aws:cloudfront::{ACCOUNT}:function/{names['mine']}"
-    client, name = client_that_may(engine, "cloudfront", Action=may, Resource=mine), names[wanted]
+    client, name = client_that_may(engine, "cloudfront", Action=may, Resource=mine), names[allowed_name]
     etag = client.get_function(Name=name, Stage="DEVELOPMENT")["ETag"]
     client.update_function(Name=name, IfMatch=etag, FunctionConfig=configuration, FunctionCode=b"// new")
     etag = client.get_function(Name=name, Stage="DEVELOPMENT")["ETag"]

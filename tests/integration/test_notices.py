@@ -104,13 +104,13 @@ def test_a_freeze_of_all_applications_reaches_all_recipients(pipeline: Pipeline)
     today."""
     starts = utc_now() + timedelta(days=1)
     ends = starts + timedelta(hours=1)
-    wanted = Freeze(id="1", application="*", reason="inventory", author="ops", starts=starts, ends=ends)
+    freeze = Freeze(id="1", application="*", reason="inventory", author="ops", starts=starts, ends=ends)
     name = f"tagship/{pipeline.stack.stage}/storefront/slack-freezes"
     with slack() as here, secret(pipeline, name, here.bot()):
         pipeline.configure(notifications={"slackWebhookSecret": name})
-        freezes.freeze(pipeline.ledger, wanted)
+        freezes.freeze(pipeline.ledger, freeze)
         wait_for(lambda: here.messages or None, "word of the freeze")
-        freezes.unfreeze(pipeline.ledger, wanted, author="ops", reason="counted")
+        freezes.unfreeze(pipeline.ledger, freeze, author="ops", reason="counted")
         wait_for(lambda: here.messages[1:] or None, "word of its end")
     texts = [message["text"] for message in here.messages]
     assert texts == [f"every application in {pipeline.stack.stage}"] * 2

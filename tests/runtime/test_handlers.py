@@ -460,10 +460,10 @@ def test_every_fact_of_the_release_is_broadcast(release: Release) -> None:
 def test_every_interested_channel_is_notified_of_each_fact(release: Release, around: Around) -> None:
     ledger = around.ledger()
     facts = ledger.facts_of(APPLICATION, TAG)
-    wanted = [(fact, channel) for fact in facts for channel in wanting(fact["name"])]
-    assert wanted
+    deliveries = [(fact, channel) for fact in facts for channel in wanting(fact["name"])]
+    assert deliveries
     untold = [
-        (fact["name"], channel) for fact, channel in wanted if not notices.was_sent(ledger, fact, channel)
+        (fact["name"], channel) for fact, channel in deliveries if not notices.was_sent(ledger, fact, channel)
     ]
     assert untold == []
     mails = [mail.subject for mail in around.engine.mails() if TEAM in mail.to]

@@ -44,9 +44,9 @@ def test_an_id_has_160_bits_of_randomness():
 def test_a_retried_request_keeps_the_id_that_was_created_first(ledger: Ledger):
     first = asked(ledger)
     for _ in range(3):
-        wanted = request_of(planned(), now=NOW, longest=WEEK, random=token_bytes)
-        assert approvals.request(ledger, wanted, execution=builders.EXECUTION)["id"] == first["id"]
-        assert approvals.get(ledger, wanted["id"]) is None
+        new_request = request_of(planned(), now=NOW, longest=WEEK, random=token_bytes)
+        assert approvals.request(ledger, new_request, execution=builders.EXECUTION)["id"] == first["id"]
+        assert approvals.get(ledger, new_request["id"]) is None
     assert approvals.open_ones(ledger) == [first["id"]]
     assert releases.get(ledger, "storefront", "v1.4.0")["approval"] == first["id"]
 

@@ -240,7 +240,7 @@ def test_a_scanner_that_fetches_a_link_five_hundred_times_decides_nothing(method
         )
         assert page.status == 200
     assert here.record == before
-    assert (here.store.writes, here.store.refusals, here.deliver.heard) == (0, [], [])
+    assert (here.store.writes, here.store.refusals, here.deliver.delivered) == (0, [], [])
 
 
 def test_no_answer_repeats_the_link():

@@ -794,8 +794,10 @@ def test_an_unsendable_notice_is_set_aside_and_blocks_no_other(runtime, data):
     )
     | values
 )
-def test_one_applications_configuration_cannot_suppress_another_applications_freeze_notice(wanted):
-    texts = [json.dumps({"notifications": each}) for each in (wanted, {"emails": ["team@example.com"]})]
+def test_one_applications_configuration_cannot_suppress_another_applications_freeze_notice(notifications):
+    texts = [
+        json.dumps({"notifications": each}) for each in (notifications, {"emails": ["team@example.com"]})
+    ]
     pages = [{"Parameters": [{"Name": f"/{n}", "Value": text} for n, text in enumerate(texts)]}]
     ssm = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=lambda **_: pages))
     frozen = {

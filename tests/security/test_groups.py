@@ -71,9 +71,9 @@ def asked(ledger: Ledger, rules: list[dict[str, Any]] = RULES) -> str:
         ledger.update(STOREFRONT["pk"], "RELEASE#v1.4.0", only_if="attribute_exists(pk)", plan=plan, gates=[])
     )
     release = releases.get(ledger, "storefront", "v1.4.0")
-    wanted = request_of(release, now=ledger.now(), longest=3600, random=token_bytes)
-    approvals.request(ledger, wanted, execution=EXECUTION)
-    return wanted["id"]
+    new_request = request_of(release, now=ledger.now(), longest=3600, random=token_bytes)
+    approvals.request(ledger, new_request, execution=EXECUTION)
+    return new_request["id"]
 
 
 def decide(ledger: Ledger, approval: str, *approvers: str) -> str:
@@ -233,10 +233,10 @@ def warned(ledger: Ledger) -> str:
         ledger.update(STOREFRONT["pk"], "RELEASE#v1.4.0", only_if="attribute_exists(pk)", plan=plan, gates=[])
     )
     release = releases.get(ledger, "storefront", "v1.4.0")
-    wanted = request_of(release, now=ledger.now(), longest=3600, random=token_bytes)
-    assert (wanted["required"], wanted["rules"][1]["why"]) == (2, ["Replaces the table Orders."])
-    approvals.request(ledger, wanted, execution=EXECUTION)
-    return wanted["id"]
+    new_request = request_of(release, now=ledger.now(), longest=3600, random=token_bytes)
+    assert (new_request["required"], new_request["rules"][1]["why"]) == (2, ["Replaces the table Orders."])
+    approvals.request(ledger, new_request, execution=EXECUTION)
+    return new_request["id"]
 
 
 def test_an_approval_required_by_a_warning_is_counted_again_before_deployment(ledger):

@@ -126,10 +126,10 @@ def test_the_ledger_accepts_one_decision_per_person():
             client=client, table="ledger", stage="production", now=clock, pause=lambda seconds: None
         )
         releases.claim(ledger, record(manifest=None, objects={}, configuration={}))
-        wanted = sample(
+        request = sample(
             id="mzxw6ytboi", digest=sha256(b"plan"), approvers=[ANA, ALSO_ANA, BO], execution=EXECUTION
         )
-        approvals.request(ledger, wanted, execution=EXECUTION)  # type: ignore[arg-type]
+        approvals.request(ledger, request, execution=EXECUTION)  # type: ignore[arg-type]
         decide = {"decision": "approve", "reason": "", "judge": outcome}
         approvals.decide(ledger, "mzxw6ytboi", approver=ANA, **decide)
         with pytest.raises(AlreadyDecided):

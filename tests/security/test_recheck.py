@@ -54,11 +54,11 @@ def asked(ledger: Ledger, **policy: Any) -> str:
     ledger.write(
         ledger.update(STOREFRONT["pk"], "RELEASE#v1.4.0", only_if="attribute_exists(pk)", plan=plan, gates=[])
     )
-    wanted = request_of(
+    new_request = request_of(
         releases.get(ledger, "storefront", "v1.4.0"), now=ledger.now(), longest=3600, random=token_bytes
     )
-    approvals.request(ledger, wanted, execution=EXECUTION)  # type: ignore[arg-type]
-    return str(wanted["id"])
+    approvals.request(ledger, new_request, execution=EXECUTION)  # type: ignore[arg-type]
+    return str(new_request["id"])
 
 
 def decide(ledger: Ledger, approval: str, approver: str, decision: str = "approve", **more: Any) -> None:

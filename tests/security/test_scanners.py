@@ -57,7 +57,7 @@ def test_a_scanner_that_presses_every_button_decides_nothing(filling):
         for again in presses(answer.body, filling):
             assert scanner.post(again).status == 400
     assert here.store.writes == 0
-    assert here.deliver.heard == []
+    assert here.deliver.delivered == []
     assert scanner.decide().status == 200, "and the person that the link is for still decides"
 
 
@@ -170,4 +170,4 @@ def test_a_recorded_decision_is_delivered_again_without_a_number():
     here.deliver.raises = None
     (body,) = presses(page.body, "")
     assert ana.post(body).status == 200
-    assert here.deliver.heard == [here.record["id"]]
+    assert here.deliver.delivered == [here.record["id"]]

@@ -163,9 +163,11 @@ def test_a_notice_never_reads_another_applications_secret(ledger, name):
     succeeded = fact("Release Succeeded")
     with pytest.raises(SlackFailed, match="is not a secret of storefront"):
         CHANNELS["slack"].take(succeeded, record(slackWebhookSecret=name), means(manager, ledger))
-    wanted = {"repository": "acme/storefront", "tokenSecret": name, "api": "https://api.github.com"}
+    github_settings = {"repository": "acme/storefront", "tokenSecret": name, "api": "https://api.github.com"}
     with pytest.raises(NotDelivered, match="is not a secret of storefront"):
-        CHANNELS["github"].take(succeeded, record(github=wanted), means(manager, ledger, ("api.github.com",)))
+        CHANNELS["github"].take(
+            succeeded, record(github=github_settings), means(manager, ledger, ("api.github.com",))
+        )
     assert manager.asked == []
 
 
@@ -252,37 +254,40 @@ def test_iam_allows_a_function_its_own_stages_secrets_and_only_slacks_where_it_n
     ],
 )
 def test_a_token_is_sent_only_to_the_stacks_github_hosts(ledger, api):
-    wanted = {"repository": "acme/storefront", "tokenSecret": TOKEN, "api": api}
+    github_settings = {"repository": "acme/storefront", "tokenSecret": TOKEN, "api": api}
     manager = Secrets({TOKEN: GOOD_TOKEN})
     hosts = ("api.github.com", "127.0.0.1", "localhost")
     with pytest.raises(NotDelivered, match="GitHub: its address is"):
         CHANNELS["github"].take(
-            fact("Release Succeeded"), record(github=wanted), means(manager, ledger, hosts)
+            fact("Release Succeeded"), record(github=github_settings), means(manager, ledger, hosts)
         )
     assert manager.asked == []
-    assert stored(application(notifications={"github": wanted}), hosts) != []
+    assert stored(application(notifications={"github": github_settings}), hosts) != []
 
 
 def test_a_release_is_not_read_with_a_configuration_that_names_another_github_host():
-    wanted = {
+    github_settings = {
         "repository": "acme/storefront",
         "tokenSecret": TOKEN,
         "api": "https://github.example.com/api/v3",
     }
-    assert stored(application(notifications={"github": wanted})) == [
+    assert stored(application(notifications={"github": github_settings})) == [
         "notifications.github.api: is not on a host that the stack allows (GitHubHosts)"
     ]
-    assert stored(application(notifications={"github": wanted}), ("github.example.com",)) == []
+    assert stored(application(notifications={"github": github_settings}), ("github.example.com",)) == []
 
 
 def test_loopback_is_allowed_only_in_development():
-    wanted = {"repository": "acme/storefront", "tokenSecret": TOKEN.replace("production", "development")}
-    document = application(notifications={"github": wanted | {"api": "http://127.0.0.1:8080"}})
+    github_settings = {
+        "repository": "acme/storefront",
+        "tokenSecret": TOKEN.replace("production", "development"),
+    }
+    document = application(notifications={"github": github_settings | {"api": "http://127.0.0.1:8080"}})
     assert stored(document, ("127.0.0.1",), "development") == []
     assert read_application(document, stage="development")
     for stage in ("staging", "production"):
-        wanted["tokenSecret"] = f"tagship/{stage}/storefront/github"
-        document = application(notifications={"github": wanted | {"api": "http://127.0.0.1:8080"}})
+        github_settings["tokenSecret"] = f"tagship/{stage}/storefront/github"
+        document = application(notifications={"github": github_settings | {"api": "http://127.0.0.1:8080"}})
         with pytest.raises(DocumentInvalid, match=r"github\.api: is this machine's own address"):
             read_application(document, stage=stage)
 
@@ -304,13 +309,15 @@ def test_only_a_well_formed_github_token_is_sent_to_github(ledger, text):
     with github() as there:
         there.token = text
         own = TOKEN.replace("production", "development")
-        wanted = {"repository": "acme/storefront", "tokenSecret": own, "api": there.api}
+        github_settings = {"repository": "acme/storefront", "tokenSecret": own, "api": there.api}
         manager = Secrets({own: text})
         here = type(ledger)(
             **{name: getattr(ledger, name) for name in ("client", "table", "now")}, stage="development"
         )
         with pytest.raises(NotDelivered, match="does not contain a GitHub token") as raised:
-            CHANNELS["github"].take(fact("Release Succeeded"), record(github=wanted), means(manager, here))
+            CHANNELS["github"].take(
+                fact("Release Succeeded"), record(github=github_settings), means(manager, here)
+            )
         assert there.asked == []
         assert not text or text not in str(raised.value)
 

@@ -198,10 +198,10 @@ def test_an_approver_approves_by_button(work):
         }
     ]
     assert work.replies() == ["*storefront v1.4.0*: Your approval is recorded."]
-    assert work.here.deliver.heard == []
+    assert work.here.deliver.delivered == []
     work.press(user="U0BO")
     assert work.here.record["status"] == "APPROVED"
-    assert work.here.deliver.heard == [work.here.record["id"]]
+    assert work.here.deliver.delivered == [work.here.record["id"]]
 
 
 def test_a_rejection_by_button_also_needs_a_reason(work):
@@ -303,7 +303,7 @@ def test_an_undelivered_decision_is_recorded_and_reported(work):
     work.here.deliver.raises = None
     work.press()
     assert work.replies()[1].endswith("Your approval is recorded.")
-    assert (work.here.store.writes, work.here.deliver.heard) == (1, [work.here.record["id"]])
+    assert (work.here.store.writes, work.here.deliver.delivered) == (1, [work.here.record["id"]])
 
 
 # ---- refused people ------------------------------------------------------------------------------------------------

@@ -243,9 +243,9 @@ def every_task_is_retried_when_aws_or_the_ledger_is_busy(machine: Machine) -> It
     for task in machine.tasks():
         retries = [retry for retry in task.body.get("Retry", []) if retry.get("MaxAttempts") != 0]
         names = {name for retry in retries for name in retry["ErrorEquals"]}
-        wanted = TRANSIENT if function_of(task) else {"StepFunctions.SdkClientException"}
-        if not (wanted <= names or "States.ALL" in names):
-            yield f"{task} does not retry {sorted(wanted - names)}"
+        required = TRANSIENT if function_of(task) else {"StepFunctions.SdkClientException"}
+        if not (required <= names or "States.ALL" in names):
+            yield f"{task} does not retry {sorted(required - names)}"
 
 
 def an_error_stands_in_one_retry(machine: Machine) -> Iterator[str]:

@@ -119,8 +119,8 @@ def test_every_option_in_a_script_exists(path: Any) -> None:
             given = re.findall(r"(?<![\w-])(--[a-z-]+)", script)
             assert given
             assert set(given) <= known
-    wanted = {ACTION: ["publish"], INIT: ["publish"], WORKFLOW: ["watch"], PLAN_ACTION: ["plan"]}
-    assert checked == wanted.get(path, [])
+    expected = {ACTION: ["publish"], INIT: ["publish"], WORKFLOW: ["watch"], PLAN_ACTION: ["plan"]}
+    assert checked == expected.get(path, [])
 
 
 @pytest.mark.parametrize("action", [ACTION, PLAN_ACTION], ids=["publish", "plan"])

@@ -408,13 +408,13 @@ class World:
         release, fence = execution.data["release"], execution.data["lock"]["fence"]
 
         def ask() -> None:
-            wanted = request_of(
+            new_request = request_of(
                 releases.of_attempt(self.ledger, release),
                 now=self.clock(),
                 longest=10**6,
                 random=self._bytes,
             )
-            request = approvals.request(self.ledger, wanted, fence=fence, execution=execution.arn)
+            request = approvals.request(self.ledger, new_request, fence=fence, execution=execution.arn)
             approvals.waits_on(self.ledger, request["id"], token)
             if request["status"] != approvals.OPEN:
                 deliver(self.ledger, self, request["id"])

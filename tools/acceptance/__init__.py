@@ -1,1 +1,2 @@
-"""The acceptance run: one stage of its own in an account, taken through its releases, asked, written down, and removed."""
+"""The acceptance run: creates a stage in an account, runs its releases, asks questions, writes a report, and removes
+it."""

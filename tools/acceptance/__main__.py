@@ -1,7 +1,8 @@
-"""`make acceptance PROFILE=… REGION=…`: a stage of its own in a real account, taken through its releases, and removed.
+"""`make acceptance PROFILE=… REGION=…`: creates a stage in a real account, runs its releases, and removes it.
 
-It costs less than a dollar: some thousand requests, a KMS key for a week, a minute or two of one provisioned execution.
-Without a profile it runs on the embedded engine, which shows that the program works and what the engine can't show.
+It costs less than a dollar: about a thousand requests, a KMS key for a week, a minute or two of one provisioned
+execution. Without a profile it runs on the embedded engine, which tests the program and lists what the engine can't
+show.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ RELEASES = "Releases"
 STOPPED = ("Tagship.Abort", "ana@example.com: the acceptance run stops it")
 STATUS_SECONDS = 60
 REQUEST_SECONDS = 60
-"""For gates and plan, with everything cold."""
+"""For gates and plan, with cold starts everywhere."""
 _TIMES = "How long it takes"
 
 
 def run(site: Site, file: Path) -> int:
-    """0 when everything was as expected and nothing remains."""
+    """Returns 0 if everything was as expected and nothing remains."""
     report = Report(where=site.name, began=datetime.now(UTC))
     sample = Sample(site=site, stack={}, name=f"acceptance-{secrets.token_hex(3)}")
     try:
@@ -60,7 +61,7 @@ def run(site: Site, file: Path) -> int:
 
 
 def _releases(sample: Sample, report: Report) -> None:
-    """First, good, broken, rejected, stopped in the console's way, and rolled back by the watch."""
+    """The releases: first, good, broken, rejected, stopped in the console, and rolled back by the watch."""
     for tag, broken, ends in (
         ("v1.0.0", False, "SUCCEEDED"),
         ("v1.1.0", False, "SUCCEEDED"),
@@ -106,7 +107,7 @@ def _timed(sample: Sample, report: Report, tag: str, *, broken: bool) -> None:
 
 @contextmanager
 def _statuses(sample: Sample, report: Report) -> Iterator[None]:
-    """What EventBridge says of executions that end, caught by a queue of the run's own."""
+    """Collects EventBridge's events of ended executions in its own queue."""
     events, sqs, name = sample.site.client("events"), sample.site.client("sqs"), f"{sample.name}-statuses"
     queue = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

@@ -1,4 +1,4 @@
-"""What only an account can show, asked one by one; each leaves what it touched as it was."""
+"""Questions that only a real account can answer; each restores what it touched."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from tools.stack import LocalError
 
 METRIC_SECONDS = 300
 MOST_PACKED = 90
-"""Percent of what STS takes for a session's policy and tags together; the rest is for longer names."""
+"""Percent of STS's limit for a session's policy and tags together; the rest is for longer names."""
 WARM_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a question is given."""
+    """What a question gets."""
 
     sample: Sample
     report: Report
 
     @property
     def site(self) -> Any:
-        """Where it is asked."""
+        """The site that is asked."""
         return self.sample.site
 
 
 def names_of_errors(asked: Asked) -> None:
-    """The codes that the adapters turn into words."""
+    """The error codes that the adapters translate."""
     functions, name = asked.site.client("lambda"), asked.sample.name
     cases: Mapping[str, tuple[str, Callable[[], Any]]] = {
         "an alias that is not there": (
@@ -78,7 +78,7 @@ def names_of_errors(asked: Asked) -> None:
 
 
 def write_once(asked: Asked) -> None:
-    """What the buckets' policies and Object Lock refuse to everybody, administrators among them."""
+    """What the buckets' policies and Object Lock deny to everybody, including administrators."""
     s3, bucket = asked.site.client("s3"), asked.sample.stack["ReleaseBucketName"]
     key = f"releases/{asked.sample.name}/v1.0.0/release.json"
     evidence = asked.sample.stack["EvidenceBucketName"]
@@ -115,7 +115,7 @@ def _some(s3: Any, bucket: str) -> str:
 
 
 def packed_size(asked: Asked) -> None:
-    """How much of STS's room the session of the widest use takes: the plan's, with the release's folder and tags."""
+    """The used part of STS's limit for the largest session: the plan's, with the release's folder and tags."""
     from tagship import targets
 
     what, expected = "the plan's session policy and tags, packed", f"at most {MOST_PACKED} %"
@@ -138,7 +138,7 @@ def packed_size(asked: Asked) -> None:
 
 @contextmanager
 def _trusting(asked: Asked) -> Iterator[str]:
-    """A role without rights that this account may assume, with tags."""
+    """A role without permissions that this account may assume, with tags."""
     iam, name = asked.site.client("iam"), f"{asked.sample.name}-sessions"
     statement = {
         "Effect": "Allow",
@@ -168,7 +168,7 @@ def _assumed(asked: Asked, role: str, policy: str) -> Any:
 
 
 def metrics_arrive(asked: Asked) -> None:
-    """How long after the first ending CloudWatch knows of it."""
+    """The delay between the first ending and its metric in CloudWatch."""
     what, expected = "DeploymentSucceeded after the ending", f"within {METRIC_SECONDS} s"
     if not asked.site.is_real:
         asked.report.not_shown("Metrics", what, expected, "the engine makes no metrics of log lines")
@@ -237,7 +237,7 @@ def notices_are_in_order(asked: Asked) -> None:
 
 
 def provisioned_concurrency(asked: Asked) -> None:
-    """What UpdateAlias makes of an alias with provisioned concurrency, until the new version has its own."""
+    """How UpdateAlias treats an alias with provisioned concurrency until the new version has its own."""
     what = "an alias with provisioned concurrency, right after it moved"
     expected = "the old version keeps all weight until the new one is warm"
     if not asked.site.is_real:

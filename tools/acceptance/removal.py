@@ -1,4 +1,4 @@
-"""Everything that the run has made is removed, also after a failure; what can't be is said."""
+"""Removes everything that the run has created, even after a failure, and reports what can't be removed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tools.acceptance.site import STAGE, Site
 
 KEY_DAYS = 7
-"""The shortest that KMS keeps a key which is to be deleted."""
+"""The shortest waiting period of KMS before it deletes a key."""
 
 
 def remove(site: Site, *, application: str) -> list[str]:
-    """What remains, in words; tries everything, whatever fails."""
+    """Tries to remove everything, whatever fails; returns what remains, in words."""
     remains: list[str] = []
     kept = _kept(site)
     for step in (
@@ -38,7 +38,7 @@ def remove(site: Site, *, application: str) -> list[str]:
 
 
 def _kept(site: Site) -> dict[str, list[str]]:
-    """What CloudFormation leaves when the stack is deleted, by type."""
+    """The resources that CloudFormation retains when the stack is deleted, by type."""
     found: dict[str, list[str]] = {}
     try:
         pages = (
@@ -62,7 +62,8 @@ def _delete_stack(site: Site, name: str) -> None:
 
 
 def _emptied(site: Site, bucket: str) -> Callable[[], None]:
-    """Its policy forbids deletions to all, so that goes first; evidence is locked by governance, which may be lifted."""
+    """Its policy denies all deletions, so that is removed first. Evidence is locked in governance mode, which may be
+    bypassed."""
 
     def empty() -> None:
         s3 = site.client("s3")
@@ -82,7 +83,7 @@ def _versions(s3: Any, bucket: str) -> Iterator[Mapping[str, Any]]:
 
 def _bucket(site: Site, name: str) -> Callable[[], None]:
     def delete() -> None:
-        _emptied(site, name)()  # what came meanwhile
+        _emptied(site, name)()  # objects that arrived meanwhile
         site.client("s3").delete_bucket(Bucket=name)
 
     return delete

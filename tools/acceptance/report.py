@@ -1,4 +1,4 @@
-"""What was expected and what was seen, as Markdown."""
+"""Expected and actual results, as Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """How an expectation ended."""
+    """The result of an expectation."""
 
     AS_EXPECTED = "as expected"
     DIFFERENT = "different"
@@ -30,7 +30,7 @@ class Row:
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """Everything that was looked at, in order."""
+    """All results, in order."""
 
     where: str
     began: datetime
@@ -39,17 +39,17 @@ class Report:
     remains: list[str] = field(default_factory=list)
 
     def expect(self, chapter: str, what: str, expected: str, seen: str) -> bool:
-        """Whether it is as expected."""
+        """Records an expectation; returns whether it was met."""
         right = expected == seen
         self._add(chapter, what, expected, seen, Verdict.AS_EXPECTED if right else Verdict.DIFFERENT)
         return right
 
     def measure(self, chapter: str, what: str, expected: str, seen: str, *, right: bool) -> None:
-        """A number, with what it should be in words."""
+        """Records a number, with what it should be in words."""
         self._add(chapter, what, expected, seen, Verdict.AS_EXPECTED if right else Verdict.DIFFERENT)
 
     def not_shown(self, chapter: str, what: str, expected: str, why: str) -> None:
-        """It could not be looked at here; it has not passed."""
+        """Records something that could not be tested here; it has not passed."""
         self._add(chapter, what, expected, why, Verdict.NOT_SHOWN)
 
     def _add(self, chapter: str, what: str, expected: str, seen: str, verdict: Verdict) -> None:
@@ -58,11 +58,11 @@ class Report:
 
     @property
     def is_good(self) -> bool:
-        """Nothing is different, and nothing is left."""
+        """Whether every expectation was met and nothing was left out."""
         return all(row.verdict is not Verdict.DIFFERENT for row in self.rows) and not self.remains
 
     def as_markdown(self, *, now: datetime) -> str:
-        """A table a chapter, what is different first."""
+        """A table for each chapter, with differences first."""
         counted = Counter(row.verdict for row in self.rows)
         minutes = (now - self.began).total_seconds() / 60
         lines = [

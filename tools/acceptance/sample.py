@@ -1,4 +1,4 @@
-"""The sample application under a name of its own, and its releases, each brought to its ending."""
+"""The sample application under its own name, and its releases, each to its ending."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tools.stack import LocalError
 from tools.storefront import HOME, pack
 
 SECONDS = 900
-"""For whatever is waited for: a release with its alarms takes some minutes in an account."""
+"""The longest wait in seconds: a release with its alarms takes some minutes in an account."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Sample:
-    """The application as it is installed."""
+    """The installed application."""
 
     site: Site
     stack: Mapping[str, str]
@@ -35,7 +35,7 @@ class Sample:
     executions: dict[str, str] = field(default_factory=dict)
 
     def install(self) -> None:
-        """Its own stack, as a team has it."""
+        """Installs its own stack, like a team's."""
         self.alarm = f"{self.name}-errors"
         cloudformation = self.site.client("cloudformation")
         cloudformation.create_stack(
@@ -53,7 +53,7 @@ class Sample:
         self.sound(self.alarm, "OK")
 
     def sound(self, alarm: str, state: str) -> None:
-        """The alarm is in this state, until its metric says otherwise; the engine has no event of it, its topic gets one."""
+        """Sets an alarm's state until its metric changes it. The engine has no event for that, so its topic gets one."""
         self.site.client("cloudwatch").set_alarm_state(
             AlarmName=alarm, StateValue=state, StateReason="The acceptance run set it."
         )
@@ -98,7 +98,7 @@ class Sample:
         )
 
     def publish(self, tag: str, *, broken: bool = False) -> str:
-        """Uploads it; answers with its execution."""
+        """Uploads a release; returns its execution."""
         code, folder = pack(tag, broken=broken), f"releases/{self.name}/{tag}"
         put = self.site.client("s3").put_object
         bucket = self.stack["ReleaseBucketName"]
@@ -127,7 +127,7 @@ class Sample:
         return self.executions[tag]
 
     def record(self, tag: str) -> Mapping[str, Any] | None:
-        """As the ledger has it; None before it was read."""
+        """The ledger's record; None before the release was read."""
         ledger = Ledger(
             client=self.site.client("dynamodb"), table=self.stack["LedgerTableName"], stage=STAGE, now=utc_now
         )
@@ -137,14 +137,14 @@ class Sample:
             return None
 
     def waits(self, tag: str) -> str:
-        """When it waits for approval: its execution."""
+        """Its execution, once it waits for approval."""
         wait_for(
             lambda: (self.record(tag) or {}).get("approval") or self._ended(tag), f"the request for {tag}"
         )
         return self.executions[tag]
 
     def decide(self, tag: str, decision: str) -> str:
-        """By the page where its link can be read, else on the command line; says by which."""
+        """Decides on the page if its link can be read, else on the command line; says which."""
         self.waits(tag)
         link = (
             self.site.link(application=self.name, tag=tag)
@@ -160,11 +160,11 @@ class Sample:
         return "the page"
 
     def ending(self, tag: str) -> str:
-        """How it ended, when it has."""
+        """How it ended, once it has."""
         return str(wait_for(lambda: self._ended(tag), f"the ending of {tag}"))
 
     def serves(self) -> str:
-        """The version of the alias, when no other has a share."""
+        """The alias's version, if no other has a share."""
         alias = self.site.client("lambda").get_alias(FunctionName=self.name, Name="live")
         weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
         return str(alias["FunctionVersion"]) + (f" and {weights}" if weights else "")
@@ -186,7 +186,7 @@ class Sample:
 
 
 def wait_for[T](look: Callable[[], T | None], what: str, *, seconds: float = SECONDS) -> T:
-    """Looks again until there is something. Raises LocalError when the time is over."""
+    """Polls until there is a result. Raises LocalError at the timeout."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():

@@ -1,4 +1,4 @@
-"""Where the acceptance run works: a real account, or the embedded engine, which shows that the program itself works."""
+"""The acceptance run's site: a real account, or the embedded engine, which tests the program itself."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from tools.stack import (
 STAGE = "development"
 STACK = f"tagship-{STAGE}"
 SETTINGS = {"EvidenceRetentionDays": "1", "EvidenceLockMode": "GOVERNANCE", "LogRetentionDays": "1"}
-"""So that everything can be removed afterwards."""
+"""Settings that allow everything to be removed afterwards."""
 
 
 class Site(Protocol):
-    """An account, or what stands in for one."""
+    """An account, or its replacement."""
 
     name: str
     account: str
@@ -48,19 +48,19 @@ class Site(Protocol):
         """A client of this account and region."""
 
     def deploy(self) -> dict[str, str]:
-        """Deploys the stage, and answers with its outputs."""
+        """Deploys the stage; returns its outputs."""
 
     def url(self, address: str) -> str:
-        """Where a function's address is reached from here."""
+        """A function's address as it is reached from here."""
 
     def link(self, *, application: str, tag: str) -> str | None:
-        """The approver's link; None where nobody can read the mail."""
+        """The approver's link; None if nobody can read the mail."""
 
     def decide(self, decision: str, *, application: str, tag: str, reason: str) -> None:
-        """On the command line. Raises LocalError with what it said."""
+        """Decides on the command line. Raises LocalError with its output."""
 
     def close(self) -> None:
-        """What the run itself has started is ended."""
+        """Stops what the run itself has started."""
 
 
 @dataclass(slots=True)
@@ -79,11 +79,11 @@ class OnEngine:
         self.engine = Engine.start(Path(tempfile.mkdtemp(prefix="tagship-acceptance-")))
 
     def client(self, service: str) -> Any:
-        """The engine's."""
+        """The engine's client."""
         return self.engine.client(service)
 
     def deploy(self) -> dict[str, str]:
-        """As the demo does it."""
+        """Deploys like the demo."""
         return deploy(self.engine, stage=STAGE, overrides=SETTINGS)
 
     def url(self, address: str) -> str:
@@ -91,7 +91,7 @@ class OnEngine:
         return self.engine.function_url(address)
 
     def link(self, *, application: str, tag: str) -> str | None:
-        """From the engine's own box of mails."""
+        """From the engine's own mails."""
         mail = people.newest_to(self.engine.mails(), who=self.approver, application=application, tag=tag)
         return people.link_in(mail) if mail else None
 
@@ -106,7 +106,7 @@ class OnEngine:
 
 @dataclass(slots=True, kw_only=True)
 class InAccount:
-    """A real account, by a profile. `ask` puts a question to whoever runs it; without one, nobody is asked."""
+    """A real account, with a profile. `ask` asks the person who runs it; without one, nobody is asked."""
 
     profile: str
     region: str
@@ -126,13 +126,13 @@ class InAccount:
         self.name = f"account {self.account}, {self.region}"
 
     def client(self, service: str) -> Any:
-        """The profile's."""
+        """The profile's client."""
         if service not in self._clients:
             self._clients[service] = self._session.client(service)
         return self._clients[service]
 
     def deploy(self) -> dict[str, str]:
-        """By the SAM CLI, as the README says. Raises LocalError with the end of what it said."""
+        """With the SAM CLI, as in the README. Raises LocalError with the end of its output."""
         build()
         given = {"Stage": STAGE, "SenderAddress": self.sender, **SETTINGS}
         done = subprocess.run(
@@ -174,11 +174,11 @@ class InAccount:
         return outputs(self, self.stack)
 
     def url(self, address: str) -> str:
-        """As it is."""
+        """Unchanged."""
         return address.rstrip("/")
 
     def link(self, *, application: str, tag: str) -> str | None:
-        """Read by a person, who is asked for it."""
+        """A person is asked to read the mail and paste the link."""
         if self.ask is None:
             return None
         return (

@@ -60,7 +60,7 @@ class _Slow(BaseHTTPRequestHandler):
         self.wfile.write(b"ok")
 
     def log_message(self, *_: object) -> None:
-        """Nothing: it would be told a hundred times."""
+        """No log: there would be a hundred lines."""
 
 
 class _Server(ThreadingHTTPServer):

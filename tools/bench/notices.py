@@ -1,7 +1,8 @@
-"""How long after a fact is written a team's Slack hears of it: by the table's stream, two functions and a queue, all warm.
+"""Measures the delay between a fact and a team's Slack message: through the table's stream, two functions and a queue,
+all warm.
 
-The Slack is one on the loopback address, which takes `chat.postMessage` and says yes; so what the real one and the way to it
-take comes on top. Each fact is written when the one before it has arrived.
+Slack is a server on loopback, which accepts `chat.postMessage`; the real Slack and the network to it come on top. Each
+fact is written when the previous one has arrived.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ _LONGEST = 60
 
 @dataclass(slots=True)
 class Slack:
-    """A channel whose messages are heard when they come."""
+    """A channel that records the arrival of messages."""
 
     port: int = 0
     heard: queue.Queue[float] = field(default_factory=queue.Queue)
-    """When each message came, by this machine's monotonic clock."""
+    """The arrival of each message, by this machine's monotonic clock."""
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def slack() -> Iterator[Slack]:
 def measure(engine: Engine, stage: str, stack: Mapping[str, str], *, runs: int) -> list[Part]:
     """Some facts for each run, one after the other.
 
-    Raises LocalError when Slack never hears of one.
+    Raises LocalError if one never reaches Slack.
     """
     ledger = Ledger(
         client=engine.client("dynamodb"),
@@ -97,7 +98,7 @@ def measure(engine: Engine, stage: str, stack: Mapping[str, str], *, runs: int) 
 
 
 def _claim(ledger: Ledger, stage: str) -> None:
-    """A release that facts may be about; no execution runs it."""
+    """Claims a release for the facts; no execution runs it."""
     record = {
         "application": APPLICATION,
         "tag": TAG,

@@ -1,7 +1,7 @@
-"""Releases of the storefront on the embedded engine, timed from the outside: good ones, and ones that are rolled back.
+"""Releases of the storefront on the embedded engine, timed from outside: good ones, and ones that are rolled back.
 
-All clocks are this machine's: a mail has the time at which it was sent, a fact the time at which it was true, a state the
-time at which it was left.
+All clocks are this machine's: a mail has its sending time, a fact the time of its event, a state the time at which it
+was left.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LONGEST = 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """What one good release took, in seconds, and its state transitions."""
+    """The durations of one good release, in seconds, and its state transitions."""
 
     mail: float
     """From the upload of release.json to the last approver's mail."""
@@ -41,7 +41,7 @@ class Released:
     """From the upload to the execution's end, without the time that people took."""
     transitions: int
     states: Mapping[str, float]
-    """What was spent in each state; in the one that waits for people, what they took too."""
+    """The time in each state; in the approval state it includes the people's time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Releasing:
         )
 
     def good(self, tag: str) -> Released:
-        """A release that goes all the way."""
+        """A release until its success."""
         uploaded = self._upload(tag, broken=False)
         asked, posted = self._approve(tag)
         history = self._ended(tag, "SUCCEEDED")
@@ -91,7 +91,7 @@ class Releasing:
         )
 
     def bad(self, tag: str) -> float:
-        """Seconds from the last answer of a check that failed to the alias reading as it did before."""
+        """Seconds from the last response of a failed check until the alias is restored."""
         self._upload(tag, broken=True)
         self._approve(tag)
         history = self._ended(tag, "ROLLED_BACK")
@@ -104,7 +104,7 @@ class Releasing:
         return self._at(tag, FactKind.BASELINE_RESTORED, lambda _: True) - failed
 
     def upload_code(self, key: str, tag: str, *, broken: bool) -> bytes:
-        """A version's zip into the release bucket, as it would lie there before a release."""
+        """Uploads a version's zip into the release bucket, as before a release."""
         code = pack(tag, broken=broken)
         self.engine.client("s3").put_object(
             Bucket=self.stack["ReleaseBucketName"],
@@ -115,7 +115,8 @@ class Releasing:
         return code
 
     def _upload(self, tag: str, *, broken: bool) -> float:
-        """Publishes as `tagship publish` does, in this process; the time before the last PUT, which starts the release."""
+        """Publishes like `tagship publish`, in this process. Returns the time before the last PUT, which starts the
+        release."""
         folder = f"releases/{NAME}/{tag}/"
         code = self.upload_code(f"{folder}{NAME}.zip", tag, broken=broken)
         manifest = {
@@ -145,7 +146,7 @@ class Releasing:
         return before
 
     def _approve(self, tag: str) -> tuple[float, float]:
-        """When the last mail was sent, and when the deciding form was; its page was opened before, for people read first."""
+        """The times of the last mail and of the deciding form. The page is opened before, because people read first."""
 
         def asked() -> Mapping[str, Any] | None:
             with contextlib.suppress(ApplicationUnknown, KeyError):  # not yet
@@ -170,7 +171,7 @@ class Releasing:
         return sent, posted
 
     def _ended(self, tag: str, status: str) -> list[dict[str, Any]]:
-        """The history of the release's execution, when it has ended as it must."""
+        """The history of the release's execution, once it has ended as expected."""
         states = self.engine.client("stepfunctions")
         record = releases.get(self.ledger, NAME, tag)
         execution = record["execution"]
@@ -185,16 +186,16 @@ class Releasing:
         return [event for page in pages for event in page["events"]]
 
     def _at(self, tag: str, name: str, which: Callable[[Mapping[str, Any]], bool]) -> float:
-        """When a fact was true."""
+        """The time of a fact."""
         facts = self.ledger.facts_of(NAME, tag)
         (at,) = [fact["at"] for fact in facts if fact["name"] == name and which(fact["data"])]
         return datetime.fromisoformat(at).timestamp()
 
 
 def transitions(history: Sequence[Mapping[str, Any]]) -> int:
-    """What Step Functions charges: each state that is entered, inside a Map too, and each retry of a task.
+    """The billed transitions: each entered state, including those in a Map, and each retry of a task.
 
-    A task is counted each time it is tried, because the embedded engine's history has no entries of states inside a Map.
+    Each attempt of a task is counted, because the embedded engine's history has no entries of states inside a Map.
     """
     return sum(
         event["type"] == "TaskScheduled"
@@ -204,7 +205,7 @@ def transitions(history: Sequence[Mapping[str, Any]]) -> int:
 
 
 def spent(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Seconds in each state, all its visits together, in the order of the first."""
+    """Seconds in each state, all visits together, in the order of the first."""
     entered: dict[str, float] = {}
     seconds: dict[str, float] = {}
     for event in history:
@@ -222,9 +223,9 @@ def _seconds(event: Mapping[str, Any]) -> float:
 
 
 def _wait_for[T](look: Callable[[], T | None], what_did_not_happen: str) -> T:
-    """Looks until there is something to see.
+    """Polls until there is a result.
 
-    Raises LocalError when that takes too long.
+    Raises LocalError if that takes too long.
     """
     deadline = time.monotonic() + _LONGEST
     while not (seen := look()):

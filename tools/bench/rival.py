@@ -1,7 +1,7 @@
-"""The rival: the same release and the same way back by a plain script of `aws` commands, on a function of its own.
+"""The rival: the same release and rollback with a plain script of `aws` commands, on its own function.
 
-Every command starts a Python. So the same calls are timed once more from one process that runs already, with boto3: no
-program that makes them can be faster.
+Every command starts a Python process. So the same calls are timed again from one running process with boto3: no program
+that makes them can be faster.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Rival:
 
     @classmethod
     def prepared(cls, releasing: Releasing, function: str) -> Rival:
-        """Makes a function with an alias, like the storefront's."""
+        """Creates a function with an alias, like the storefront's."""
         lambdas = releasing.engine.client("lambda")
         lambdas.create_function(
             FunctionName=function,
@@ -48,9 +48,9 @@ class Rival:
         return cls(releasing=releasing, function=function)
 
     def by_script(self, tag: str, *, broken: bool = False) -> float:
-        """Seconds: the whole script for a good version, its way back from the failed check for a broken one.
+        """Seconds: the whole script for a good version, its rollback after the failed check for a broken one.
 
-        Raises LocalError when a command fails.
+        Raises LocalError if a command fails.
         """
         key = self._uploaded(tag, broken=broken)
         before = time.monotonic()
@@ -110,7 +110,8 @@ class Rival:
 
 
 def aws() -> Path | None:
-    """The `aws` on the PATH; behind a version manager's shim, which looks for it each time, the program itself."""
+    """The `aws` on the PATH; if that is a version manager's shim, the program itself, because the shim takes extra
+    time."""
     found = shutil.which("aws")
     if found and Path(found).parent.name == "shims":
         manager = Path(found).parent.parent.name.strip(".")  # .pyenv, .asdf
@@ -124,7 +125,7 @@ def version_of(program: Path) -> str:
 
 
 def _said(*command: str | Path) -> str:
-    """What a program printed; nothing where there is none, or it failed."""
+    """A program's output; empty if it is missing or failed."""
     try:
         done = subprocess.run(command, cwd=Path.home(), capture_output=True, text=True, check=False)
     except OSError:

@@ -1,4 +1,5 @@
-"""A round is a good release, a broken one, and both again by hand; one round before the first warms everything."""
+"""A round is a good release, a broken one, and both again with the rival. One round before the first warms everything
+up."""
 
 from __future__ import annotations
 
@@ -11,15 +12,15 @@ from tools.bench.table import COUNT, DOLLARS, MILLISECONDS, SECONDS, TIMES, Figu
 
 WAITS_FOR_PEOPLE = "RequestApproval"
 NOTHING = 0.005
-"""Seconds: states without a task."""
+"""Seconds in states without a task."""
 DOLLARS_A_TRANSITION = 0.025 / 1000
 Runs = Mapping[str, Sequence[float]]
 
 
 def measure(releasing: Releasing, *, runs: int) -> list[Part]:
-    """Everything about releases.
+    """All measurements of releases.
 
-    Raises LocalError when one does not end as it must.
+    Raises LocalError if one does not end as expected.
     """
     rival, command = Rival.prepared(releasing, "by-hand"), aws()
     measured: dict[str, list[float]] = defaultdict(list)

@@ -1,6 +1,6 @@
 """A static site of 1,000 files and 200 MB: planned, uploaded, and released again with five changed files.
 
-The adapter runs in this process on the engine's S3, which is one process too: so the seconds are those of a slow S3.
+The adapter runs in this process on the engine's S3, which is one process too, so the times are those of a slow S3.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from tools.stack import ACCOUNT, REGION, ROOT, Engine, LocalError
 
 FILES, BYTES, CHANGED = 1_000, 200_000, 5
 SETTLES_SECONDS = 300
-"""How long the target may take to make a candidate."""
+"""The longest time that the target may take to make a candidate, in seconds."""
 _BUCKET, _FUNCTION = "bench-site", "bench-releases"
 _TEMPLATE = ROOT / "examples" / "static-site" / "template.yaml"
 
 
 def measure(engine: Engine, bucket: str, *, runs: int) -> list[Part]:
-    """A first release, and then as many more as there are runs.
+    """A first release, and then one for each run.
 
-    Raises LocalError when a candidate is not ready in its time.
+    Raises LocalError if a candidate is not ready in time.
     """
     say(f"a site of {FILES} files, {FILES * BYTES // 1_000_000} MB")
     _install(engine)
@@ -54,7 +54,7 @@ def measure(engine: Engine, bucket: str, *, runs: int) -> list[Part]:
 
 
 class _Released:
-    """One release: seconds for its plan, its uploads and its move, and in how many calls it was uploaded."""
+    """One release: seconds for its plan, its uploads and its move, and its number of upload calls."""
 
     def __init__(self, engine: Engine, bucket: str, files: Mapping[str, bytes], *, number: int) -> None:
         tag = f"v1.{number}.0"

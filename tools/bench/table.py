@@ -1,4 +1,4 @@
-"""One table: what was measured, its median and its worst, and the aim beside it."""
+"""One table: what was measured, its median and its worst run, and the aim."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """How a figure is written."""
+    """A figure's unit."""
 
     written: Callable[[float], str]
 
@@ -26,7 +26,7 @@ DOLLARS = Unit(written=lambda value: f"${value:.6f}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """What a figure is held against; nothing fails when it is missed."""
+    """A figure's goal; nothing fails when it is missed."""
 
     words: str
     met: bool
@@ -34,7 +34,7 @@ class Aim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One line: a measured thing and all its runs. High is bad, unless it is a speed."""
+    """One line: a measurement with all its runs. High is bad, unless it is a speed."""
 
     what: str
     unit: Unit
@@ -50,15 +50,15 @@ class Figure:
         return min(self.runs) if self.unit is SPEED else max(self.runs)
 
     def below(self, bound: float, *, words: str = "") -> Figure:
-        """The same figure, its median held against a number that it must stay below."""
+        """The same figure with a limit for its median."""
         return self._held(words or f"< {self.unit.written(bound)}", met=self.median < bound)
 
     def always_below(self, bound: float) -> Figure:
-        """The same figure, its worst run held against a number that it must stay below."""
+        """The same figure with a limit for its worst run."""
         return self._held(f"worst < {self.unit.written(bound)}", met=self.worst < bound)
 
     def at_most(self, bound: float, *, words: str = "") -> Figure:
-        """The same figure, its median held against the most that it may be."""
+        """The same figure with a maximum for its median."""
         return self._held(words or f"≤ {self.unit.written(bound)}", met=self.median <= bound)
 
     def _held(self, words: str, *, met: bool) -> Figure:
@@ -104,5 +104,5 @@ def _row(figure: Figure) -> tuple[str, str, str, str, str, str]:
 
 
 def say(text: str) -> None:
-    """To whoever waits for the table."""
+    """Prints for the person who waits for the table."""
     print(text, file=sys.stderr, flush=True)

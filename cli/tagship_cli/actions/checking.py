@@ -75,10 +75,10 @@ def refuse_what_gates_would(place: Place, release: Release) -> None:
     named = {artifact.name for artifact in release.manifest.artifacts}
     missing = {name: what for name, what in kind.brings(configuration.target).items() if name not in named}
     if missing:
-        wanted = " and ".join(f"{name} ({what})" for name, what in missing.items())
+        expected = " and ".join(f"{name} ({what})" for name, what in missing.items())
         raise Failed(
             f"{configuration.application} has a target of type {kind.name}, which requires an artifact "
-            f"named {wanted}; this release has {', '.join(sorted(named))}. Nothing was uploaded.\n"
+            f"named {expected}; this release has {', '.join(sorted(named))}. Nothing was uploaded.\n"
             f"Name the artifact: --artifact {next(iter(missing))}=PATH"
         )
 

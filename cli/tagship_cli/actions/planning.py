@@ -203,8 +203,8 @@ class _WithFiles:
             answer: dict[str, Any] = self._s3.get_object(**asked)
             return answer
         content = self._paths[asked["Key"]].read_bytes()
-        if wanted := asked.get("Range"):
-            first, _, last = wanted.removeprefix("bytes=").partition("-")
+        if byte_range := asked.get("Range"):
+            first, _, last = byte_range.removeprefix("bytes=").partition("-")
             content = content[int(first) : int(last) + 1]
         return {"Body": io.BytesIO(content)}
 

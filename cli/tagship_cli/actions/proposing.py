@@ -70,12 +70,12 @@ def as_stored(approved: ApprovedConfiguration | None, name: str) -> Stored:
 
 def waiting(place: Place, application: str, document: object) -> str:
     """The tag of an open proposal for exactly this document; empty if there is none."""
-    wanted = digest_of(document)
+    proposed_digest = digest_of(document)
     with trying(f"Reading the ledger of {place.stage}"):
         found = [
             record["tag"]
             for record in configurations.proposals(place.ledger, application)
-            if record["status"] == Status.RUNNING and record["digest"] == wanted
+            if record["status"] == Status.RUNNING and record["digest"] == proposed_digest
         ]
     return max(found, key=number_of, default="")
 

@@ -185,7 +185,7 @@ def _give_examples(definition: dict[str, Any], title: str, name: str) -> None:
 def _from_the_whole(name: str, definition: Mapping[str, Any], field: str) -> list[Any]:
     """The field's value in the first part of an example that this definition describes."""
     properties = definition["properties"]
-    wanted = properties.get("type", {}).get("const")
+    type_ = properties.get("type", {}).get("const")
     waiting: list[object] = [
         EXAMPLES[name],
         _PROMOTE,
@@ -195,7 +195,7 @@ def _from_the_whole(name: str, definition: Mapping[str, Any], field: str) -> lis
     while waiting:
         part = waiting.pop(0)
         if isinstance(part, dict):
-            if set(part) <= set(properties) and field in part and part.get("type") == wanted:
+            if set(part) <= set(properties) and field in part and part.get("type") == type_:
                 return [part[field]]
             waiting += part.values()
         elif isinstance(part, list):

@@ -47,7 +47,7 @@ class Answers:
     pattern: str = "v*"
 
 
-def asked_of(kind: Kind) -> list[str]:
+def required_fields(kind: Kind) -> list[str]:
     """The required fields of a kind of target, other than its location."""
     required = [
         it.name for it in fields(kind.spec) if it.default is MISSING and it.default_factory is MISSING
@@ -246,11 +246,11 @@ __all__ = [
     "WORKFLOWS",
     "Answers",
     "as_text",
-    "asked_of",
     "check_of",
     "ci_of",
     "configuration",
     "example_of",
+    "required_fields",
     "target_of",
     "workflow",
     "write",

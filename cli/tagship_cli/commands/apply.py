@@ -66,16 +66,16 @@ def apply(
             raise click.UsageError(f"{option}: state why; approvers read this first.")
     raw = Path(file).read_bytes()
     document = documents.read(file, raw)
-    wanted = _valid(document)
-    _refuse_of_another_stage(document, wanted, place)
+    parsed = _valid(document)
+    _refuse_of_another_stage(document, parsed, place)
     _valid(documents.read(file, raw, stage=place.stage))
     place.refuse_a_long_name()
-    if isinstance(wanted, Group):
-        name = scope_of(wanted.group)
+    if isinstance(parsed, Group):
+        name = scope_of(parsed.group)
     else:
-        name = wanted.application
-        refuse_what_the_stage_cannot(place, wanted)
-        refuse_unmet_rules(place, wanted)
+        name = parsed.application
+        refuse_what_the_stage_cannot(place, parsed)
+        refuse_unmet_rules(place, parsed)
     if place.guards_configuration:
         from tagship_cli.commands.propose import propose
 
@@ -92,8 +92,8 @@ def apply(
         raise click.UsageError(
             f"{given[0]}: {place.stage} does not guard configurations, so the change needs no approval."
         )
-    elif isinstance(wanted, Group):
-        _write_group(place, wanted.group, document.data, yes=yes, as_json=as_json)
+    elif isinstance(parsed, Group):
+        _write_group(place, parsed.group, document.data, yes=yes, as_json=as_json)
     else:
         _write(place, name, document.data, yes=yes, as_json=as_json)
 

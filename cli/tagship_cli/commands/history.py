@@ -80,7 +80,7 @@ def history(
     configuration: bool,
     limit: int,
     as_json: bool,
-    **wanted: Any,
+    **filters: Any,
 ) -> None:
     """List an application's releases: the outcome of each, when, how long it took, and why.
 
@@ -93,11 +93,11 @@ def history(
     elif tag:
         _one(place, application, tag, as_json=as_json)
     else:
-        _all(place, application, Wanted(limit=limit, **wanted), as_json=as_json)
+        _all(place, application, Filters(limit=limit, **filters), as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Filters:
     """A filter for releases."""
 
     limit: int
@@ -132,19 +132,19 @@ def _one(place: Place, application: str, tag: str, *, as_json: bool) -> None:
         screen.say(*timeline(record, facts, place))
 
 
-def _all(place: Place, application: str, wanted: Wanted, *, as_json: bool) -> None:
+def _all(place: Place, application: str, filters: Filters, *, as_json: bool) -> None:
     from tagship.ledger import history
 
     with trying(f"Reading the ledger of {place.stage}"):
-        releases = history.newest(place.ledger, application, since=wanted.oldest(place.now))
-        found = list(islice(filter(wanted.has, releases), wanted.limit + 1))
+        releases = history.newest(place.ledger, application, since=filters.oldest(place.now))
+        found = list(islice(filter(filters.has, releases), filters.limit + 1))
         if not found and next(history.newest(place.ledger, application), None) is None:
             raise Failed(f"No release of {application!r} is in the ledger of stage {place.stage}.")
     if as_json:
-        summaries = [summary(record, place.now) for record in found[: wanted.limit]]
+        summaries = [summary(record, place.now) for record in found[: filters.limit]]
         screen.result({"application": application, "stage": place.stage, "releases": summaries})
     else:
-        screen.say(*_list(application, found, wanted.limit, place))
+        screen.say(*_list(application, found, filters.limit, place))
 
 
 def _versions(place: Place, application: str, limit: int, *, as_json: bool) -> None:

@@ -174,7 +174,7 @@ def _fields(kind: Kind, given: tuple[str, ...], example: Mapping[str, object]) -
     from tagship_cli.commands.publish import pair
 
     named = dict(pair(each, option="--target") for each in given)
-    for name in starting.asked_of(kind):
+    for name in starting.required_fields(kind):
         if name not in named:
             named[name] = _asked(f"target.{name}", starting.as_text(example[name]))
     return named

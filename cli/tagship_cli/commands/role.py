@@ -323,16 +323,16 @@ def _await_trust(session: Any, template: dict[str, Any], *, pause: Callable[[flo
     """Waits until IAM shows the new role and its trust consistently, because before that nobody can assume it."""
     from botocore.exceptions import ClientError
 
-    wanted = template["Resources"]["Role"]["Properties"]
+    expected_role = template["Resources"]["Role"]["Properties"]
     iam, seen = session.client("iam"), 0
     for _ in range(_LOOKS):
         try:
-            found = iam.get_role(RoleName=wanted["RoleName"])["Role"]["AssumeRolePolicyDocument"]
+            found = iam.get_role(RoleName=expected_role["RoleName"])["Role"]["AssumeRolePolicyDocument"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchEntity":
                 return  # a pipeline's role may lack permission to read it; the target gate waits too
             found = None
-        seen = seen + 1 if found == wanted["AssumeRolePolicyDocument"] else 0
+        seen = seen + 1 if found == expected_role["AssumeRolePolicyDocument"] else 0
         if seen == _SEEN_TIMES:
             return
         pause(1)

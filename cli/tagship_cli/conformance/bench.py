@@ -177,10 +177,10 @@ def acts(release: Release, percent: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def same(found: object, wanted: object, what: str) -> None:
+def same(found: object, expected: object, what: str) -> None:
     """Raises Unkept if they differ."""
-    if found != wanted:
-        raise Unkept(f"{what}: expected {_short(wanted)}, found {_short(found)}.")
+    if found != expected:
+        raise Unkept(f"{what}: expected {_short(expected)}, found {_short(found)}.")
 
 
 def holds(condition: object, what: str) -> None:
@@ -196,14 +196,14 @@ def wrote_once(bench: Bench, before: int | None) -> None:
 
 def refused(what: str, act: Callable[[], object], *errors: type[Exception]) -> Exception:
     """The error that the act raises. Raises Unkept if it raises none of these."""
-    wanted = " or ".join(each.__name__ for each in errors)
+    expected = " or ".join(each.__name__ for each in errors)
     try:
         act()
     except errors as error:
         return error
     except Exception as error:
-        raise Unkept(f"{what}: expected {wanted}, got {type(error).__name__}: {error}") from error
-    raise Unkept(f"{what}: expected {wanted}, and it was done.")
+        raise Unkept(f"{what}: expected {expected}, got {type(error).__name__}: {error}") from error
+    raise Unkept(f"{what}: expected {expected}, and it was done.")
 
 
 def stands(release: Release, percent: int) -> None:

@@ -121,9 +121,9 @@ class _Scale:
     @classmethod
     def up_to(cls, most: float, *, whole: bool) -> _Scale:
         """A scale with round numbers at its lines: 1, 2 or 5 times a power of ten."""
-        wanted = most / _LINES if most > 0 else 1 / _LINES
-        power = 10.0 ** math.floor(math.log10(wanted))
-        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted * 0.999)
+        ideal = most / _LINES if most > 0 else 1 / _LINES
+        power = 10.0 ** math.floor(math.log10(ideal))
+        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= ideal * 0.999)
         step = max(1.0, step) if whole else step
         return cls(top=step * max(1, math.ceil(most / step - 1e-9)), step=step)
 

@@ -174,7 +174,7 @@ def _place(drawing: Drawing) -> None:
 def _stack(drawing: Drawing, names: Sequence[str], column: int) -> None:
     """Puts each state beside the middle of the states that lead to it, without overlaps."""
 
-    def wanted(name: str) -> float:
+    def preferred_row(name: str) -> float:
         sources = [
             drawing.places[way.source].y
             for way in drawing.ways
@@ -182,8 +182,8 @@ def _stack(drawing: Drawing, names: Sequence[str], column: int) -> None:
         ]
         return sum(sources) / len(sources)
 
-    order = sorted(names, key=lambda name: (wanted(name), list(drawing.states).index(name)))
-    rows = [wanted(name) for name in order]
+    order = sorted(names, key=lambda name: (preferred_row(name), list(drawing.states).index(name)))
+    rows = [preferred_row(name) for name in order]
     for index in range(1, len(rows)):  # push overlapping states down …
         rows[index] = max(rows[index], rows[index - 1] + ROW * 0.8)
     bottom = HEAD + HEIGHT / 2 + (len(drawing.spine) - 1) * ROW

@@ -267,8 +267,8 @@ def test_every_case_has_its_expectation() -> None:
 
 def test_every_ending_of_the_contract_has_a_case() -> None:
     errors = {error for error, _ in RELEASES.values()}
-    wanted = {status.error for status in Status} - {Status.ABORTED.error}
-    assert wanted <= errors
+    expected = {status.error for status in Status} - {Status.ABORTED.error}
+    assert expected <= errors
     assert "Duplicate" in RELEASES["IsADuplicate"][1]
 
 

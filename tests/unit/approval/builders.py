@@ -111,13 +111,13 @@ class Delivery:
     """The state machine's side: what it received, and how it answers."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.delivered: list[str] = []
         self.raises: Exception | None = None
 
     def __call__(self, approval_id: str) -> None:
         if self.raises:
             raise self.raises
-        self.heard.append(approval_id)
+        self.delivered.append(approval_id)
 
 
 def link(record: Mapping[str, Any], approver: str = ANA, *, expires: datetime = LATER, **other: Any) -> str:

@@ -24,7 +24,7 @@ class FakeStepFunctions:
     """Executions that wait on tokens; each token is answered once."""
 
     waiting: set[str] = field(default_factory=lambda: {"token"})
-    heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    results: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     fails_with: Exception | None = None
 
     def send_task_success(self, *, taskToken: str, output: str) -> None:
@@ -33,7 +33,7 @@ class FakeStepFunctions:
         if taskToken not in self.waiting:
             raise aws_error("TaskTimedOut")
         self.waiting.remove(taskToken)
-        self.heard.append((taskToken, json.loads(output)))
+        self.results.append((taskToken, json.loads(output)))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_decision_reaches_the_execution(ledger, request_):
     decide(ledger, request_, "reject", "not today")
     stepfunctions = FakeStepFunctions()
     deliver(ledger, stepfunctions, request_["id"])
-    assert stepfunctions.heard == [
+    assert stepfunctions.results == [
         (
             "token",
             {
@@ -72,14 +72,14 @@ def test_it_is_delivered_once_however_often_delivery_is_repeated(ledger, request
     stepfunctions = FakeStepFunctions()
     for _ in range(3):
         deliver(ledger, stepfunctions, request_["id"])
-    assert len(stepfunctions.heard) == 1
+    assert len(stepfunctions.results) == 1
 
 
 def test_an_open_request_is_not_delivered(ledger, request_):
     stepfunctions = FakeStepFunctions()
     deliver(ledger, stepfunctions, request_["id"])
     deliver(ledger, stepfunctions, "unknown")
-    assert stepfunctions.heard == []
+    assert stepfunctions.results == []
 
 
 def test_a_crash_between_ledger_and_execution_is_made_up_for(ledger, request_):
@@ -90,7 +90,7 @@ def test_a_crash_between_ledger_and_execution_is_made_up_for(ledger, request_):
         deliver(ledger, broken, request_["id"])
     stepfunctions = FakeStepFunctions()
     deliver(ledger, stepfunctions, request_["id"])
-    assert len(stepfunctions.heard) == 1
+    assert len(stepfunctions.results) == 1
 
 
 @pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
@@ -112,7 +112,7 @@ def test_an_execution_that_waits_again_is_answered_with_its_new_token(ledger, re
     approvals.waits_on(ledger, request_["id"], "newer token")
     stepfunctions.waiting.add("newer token")
     deliver(ledger, stepfunctions, request_["id"])
-    assert [token for token, _ in stepfunctions.heard] == ["token", "newer token"]
+    assert [token for token, _ in stepfunctions.results] == ["token", "newer token"]
 
 
 def test_an_unexpected_refusal_is_not_mistaken_for_a_dead_token(ledger, request_):

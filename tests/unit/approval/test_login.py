@@ -33,7 +33,7 @@ def test_an_approver_who_signs_in_sees_the_page_and_decides(provider):
     (made,) = here.record["decisions"]
     assert (made["approver"], made["decision"]) == (ANA, "approve")
     assert made["identity"] == f"{provider.issuer} 248289761001"
-    assert here.deliver.heard == [here.record["id"]]
+    assert here.deliver.delivered == [here.record["id"]]
 
 
 def test_the_redirect_to_the_provider_has_only_required_parameters(provider):

@@ -33,7 +33,7 @@ def test_an_approval_is_recorded_and_the_missing_ones_are_named():
     ]
     assert "Your approval is recorded" in page.body
     assert "needs 1 more approval before Mon 23 Nov 2026, 14:00 UTC" in text_of(page.body)
-    assert here.deliver.heard == []
+    assert here.deliver.delivered == []
 
 
 def test_the_last_approval_resumes_the_release():
@@ -41,7 +41,7 @@ def test_the_last_approval_resumes_the_release():
     page = Browser(here).decide("approve")
     assert page.status == 200
     assert here.record["status"] == "APPROVED"
-    assert here.deliver.heard == [here.record["id"]]
+    assert here.deliver.delivered == [here.record["id"]]
     assert "starts the deployment" in text_of(page.body)
 
 
@@ -50,7 +50,7 @@ def test_a_rejection_ends_the_release_immediately():
     page = Browser(here).decide("reject", "The basket is broken.")
     assert page.status == 200
     assert here.record["status"] == "REJECTED"
-    assert here.deliver.heard == [here.record["id"]]
+    assert here.deliver.delivered == [here.record["id"]]
     assert "Your rejection is recorded" in page.body
 
 
@@ -91,7 +91,7 @@ def test_a_get_changes_nothing(method):
     page = Browser(here).open(method)
     assert page.status == 200
     assert (page.body == "") == (method == "HEAD")
-    assert (here.store.writes, here.store.refusals, here.deliver.heard) == (0, [], [])
+    assert (here.store.writes, here.store.refusals, here.deliver.delivered) == (0, [], [])
 
 
 def test_a_double_click_is_one_decision_with_the_same_answer():
@@ -279,11 +279,11 @@ def test_the_next_click_resumes_a_release_after_a_crash():
     ana = Browser(here)
     with pytest.raises(RuntimeError):
         ana.decide()
-    assert (here.record["status"], here.deliver.heard) == ("APPROVED", [])
+    assert (here.record["status"], here.deliver.delivered) == ("APPROVED", [])
     here.deliver.raises = None
     page = ana.send()
     assert page.status == 200
-    assert here.deliver.heard == [here.record["id"]]
+    assert here.deliver.delivered == [here.record["id"]]
     assert here.store.writes == 1
 
 
@@ -293,7 +293,7 @@ def test_another_approvers_click_resumes_it_too():
     ana = Browser(here, form="0" * 64)
     page = ana.send()
     assert page.status == 409
-    assert here.deliver.heard == [here.record["id"]]
+    assert here.deliver.delivered == [here.record["id"]]
 
 
 def test_an_undelivered_decision_can_be_delivered_again_from_the_page():
@@ -306,7 +306,7 @@ def test_an_undelivered_decision_can_be_delivered_again_from_the_page():
     assert "Try again" in page.body
     here.deliver.raises = None
     assert ana.send().status == 200
-    assert here.deliver.heard == [here.record["id"]]
+    assert here.deliver.delivered == [here.record["id"]]
 
 
 def test_a_dead_token_is_reported_and_nothing_is_recorded():

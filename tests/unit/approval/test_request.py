@@ -87,8 +87,8 @@ def planned(**policy: Any) -> dict[str, Any]:
 def asked(ledger: Ledger, **policy: Any) -> Item:
     """A request that was opened."""
     releases.claim(ledger, builders.record(manifest=None, objects={}, configuration={}))
-    wanted = request_of(planned(**policy), now=NOW, longest=WEEK, random=token_bytes)
-    return approvals.request(ledger, wanted, execution=builders.EXECUTION)
+    new_request = request_of(planned(**policy), now=NOW, longest=WEEK, random=token_bytes)
+    return approvals.request(ledger, new_request, execution=builders.EXECUTION)
 
 
 def send(

@@ -132,11 +132,13 @@ def test_with_several_freezes_one_must_be_named(stage: Any) -> None:
     result = stage.run("unfreeze", "storefront", "--reason", "over")
     assert result.exit_code == 1
     assert "storefront has 2 freezes" in result.stderr and "the audit" in result.stderr
-    (wanted,) = [each.id for each in freezes.of(stage.ledger, "storefront") if each.reason == "the audit"]
-    result = stage.run("unfreeze", "storefront", "--id", wanted, "--reason", "over", "--json")
+    (audit_freeze,) = [
+        each.id for each in freezes.of(stage.ledger, "storefront") if each.reason == "the audit"
+    ]
+    result = stage.run("unfreeze", "storefront", "--id", audit_freeze, "--reason", "over", "--json")
     assert [each["reason"] for each in json.loads(result.stdout)["lifted"]] == ["the audit"]
-    result = stage.run("unfreeze", "storefront", "--id", wanted, "--reason", "over")
-    assert result.exit_code == 1 and f"There is no freeze {wanted} of storefront" in result.stderr
+    result = stage.run("unfreeze", "storefront", "--id", audit_freeze, "--reason", "over")
+    assert result.exit_code == 1 and f"There is no freeze {audit_freeze} of storefront" in result.stderr
 
 
 def test_a_freeze_of_all_applications_is_lifted_for_all_and_not_for_one(stage: Any) -> None:

@@ -49,8 +49,8 @@ class Machine:
             outcome, record = proposing.claim(order)
             self.unchanged = outcome == "unchanged"
             if outcome == "proposed":
-                wanted = request_of(record, now=self.stage.clock.now(), longest=604_800, random=token_bytes)
-                approvals.request(self.stage.ledger, wanted, execution=execution)
+                request = request_of(record, now=self.stage.clock.now(), longest=604_800, random=token_bytes)
+                approvals.request(self.stage.ledger, request, execution=execution)
         return {"executionArn": execution}
 
     def describe_execution(self, *, executionArn: str) -> dict[str, str]:

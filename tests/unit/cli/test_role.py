@@ -117,8 +117,8 @@ def test_the_sample_application_has_the_printed_role() -> None:
     sample = written["Resources"]["DeploymentRole"]["Properties"]
     role = printed(document)
     assert _resolved(sample["AssumeRolePolicyDocument"]) == role["AssumeRolePolicyDocument"]
-    (own,), (wanted,) = sample["Policies"], role["Policies"]
-    assert _by_name(_resolved(own)) == _by_name(wanted)
+    (own,), (printed_policy,) = sample["Policies"], role["Policies"]
+    assert _by_name(_resolved(own)) == _by_name(printed_policy)
     assert (sample["RoleName"], sample["MaxSessionDuration"]) == (
         role["RoleName"],
         role["MaxSessionDuration"],

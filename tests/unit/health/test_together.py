@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from tagship.health import AlarmCheck, CheckResult, Given, LambdaCheck, Verdict
-from tagship.health.together import asked_of, look
+from tagship.health.together import checks_for, look
 from tagship.model.errors import AwsUnavailable, CredentialsRefused
 from tests.unit.builders import subject
 
@@ -94,5 +94,5 @@ def test_without_checks_nothing_is_asked_or_found():
 
 def test_checks_of_past_data_do_not_run_on_a_restored_baseline():
     lambda_check, alarm = LambdaCheck(type="lambda"), AlarmCheck(type="alarm", names=("storefront-5xx",))
-    assert asked_of((lambda_check, alarm), subject="candidate") == [lambda_check, alarm]
-    assert asked_of((lambda_check, alarm), subject="baseline") == [lambda_check]
+    assert checks_for((lambda_check, alarm), subject="candidate") == [lambda_check, alarm]
+    assert checks_for((lambda_check, alarm), subject="baseline") == [lambda_check]

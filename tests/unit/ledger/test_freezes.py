@@ -11,7 +11,7 @@ from tagship.model.schedule import EVERY_APPLICATION, Freeze
 from tests.unit.tables import NOW, Clock, meanwhile
 
 
-def wanted(
+def sample_freeze(
     number: int = 1, *, scope: str = "storefront", hours: float = 2, reason: str = "the sale"
 ) -> Freeze:
     return Freeze(
@@ -29,7 +29,7 @@ def names(ledger: Ledger, scope: str = "storefront") -> list[str]:
 
 
 def test_a_freeze_is_active_until_it_ends(ledger: Ledger, clock: Clock) -> None:
-    made = wanted()
+    made = sample_freeze()
     assert freezes.freeze(ledger, made) == (made, True)
     assert freezes.standing(ledger, "storefront") == (made,)
     clock.forward(7199)
@@ -41,7 +41,7 @@ def test_a_freeze_is_active_until_it_ends(ledger: Ledger, clock: Clock) -> None:
 def test_a_freeze_of_all_applies_to_every_application_and_one_applications_freeze_to_no_other(
     ledger: Ledger,
 ) -> None:
-    everybody, own = wanted(1, scope=EVERY_APPLICATION), wanted(2)
+    everybody, own = sample_freeze(1, scope=EVERY_APPLICATION), sample_freeze(2)
     freezes.freeze(ledger, everybody)
     freezes.freeze(ledger, own)
     assert freezes.standing(ledger, "storefront") == (everybody, own)
@@ -50,8 +50,8 @@ def test_a_freeze_of_all_applies_to_every_application_and_one_applications_freez
 
 
 def test_who_when_and_why_are_in_a_fact_without_a_release(ledger: Ledger) -> None:
-    freezes.freeze(ledger, wanted())
-    freezes.unfreeze(ledger, wanted(), author="arn:bo", reason="it is over")
+    freezes.freeze(ledger, sample_freeze())
+    freezes.unfreeze(ledger, sample_freeze(), author="arn:bo", reason="it is over")
     made, lifted = ledger.facts_in_order("storefront")
     assert (made["name"], made["tag"], made["who"], made["data"]["why"]) == (
         "Frozen",
@@ -65,27 +65,27 @@ def test_who_when_and_why_are_in_a_fact_without_a_release(ledger: Ledger) -> Non
 
 
 def test_the_same_freeze_is_created_once(ledger: Ledger) -> None:
-    first = wanted(1)
+    first = sample_freeze(1)
     freezes.freeze(ledger, first)
-    assert freezes.freeze(ledger, wanted(2)) == (first, False)
-    assert freezes.freeze(ledger, wanted(1)) == (first, False)
-    assert freezes.freeze(ledger, wanted(3, reason="the audit"))[1]
-    assert freezes.freeze(ledger, wanted(4, hours=3))[1]
+    assert freezes.freeze(ledger, sample_freeze(2)) == (first, False)
+    assert freezes.freeze(ledger, sample_freeze(1)) == (first, False)
+    assert freezes.freeze(ledger, sample_freeze(3, reason="the audit"))[1]
+    assert freezes.freeze(ledger, sample_freeze(4, hours=3))[1]
     assert names(ledger) == ["Frozen"] * 3
 
 
 def test_a_freeze_is_lifted_once_and_can_be_created_again(ledger: Ledger) -> None:
-    made = wanted()
+    made = sample_freeze()
     freezes.freeze(ledger, made)
     assert freezes.unfreeze(ledger, made, author="arn:bo", reason="over") is True
     assert freezes.unfreeze(ledger, made, author="arn:chi", reason="over") is False
     assert freezes.standing(ledger, "storefront") == ()
-    assert freezes.freeze(ledger, wanted(2)) == (wanted(2), True)
+    assert freezes.freeze(ledger, sample_freeze(2)) == (sample_freeze(2), True)
     assert names(ledger) == ["Frozen", "Unfrozen", "Frozen"]
 
 
 def test_two_people_who_lift_it_concurrently_lift_it_once(ledger: Ledger) -> None:
-    made = wanted()
+    made = sample_freeze()
     freezes.freeze(ledger, made)
     second = meanwhile(ledger, lambda: freezes.unfreeze(ledger, made, author="arn:bo", reason="first"))
     assert freezes.unfreeze(second, made, author="arn:chi", reason="second") is False
@@ -93,12 +93,12 @@ def test_two_people_who_lift_it_concurrently_lift_it_once(ledger: Ledger) -> Non
 
 
 def test_an_unknown_freeze_cannot_be_lifted(ledger: Ledger) -> None:
-    assert freezes.unfreeze(ledger, wanted(), author="arn:bo", reason="over") is False
+    assert freezes.unfreeze(ledger, sample_freeze(), author="arn:bo", reason="over") is False
     assert names(ledger) == []
 
 
 def test_a_future_freeze_is_listed(ledger: Ledger) -> None:
-    later = replace(wanted(), starts=NOW + timedelta(hours=1))
+    later = replace(sample_freeze(), starts=NOW + timedelta(hours=1))
     freezes.freeze(ledger, later)
     assert freezes.standing(ledger, "storefront") == (later,)
-    assert freezes.freeze(ledger, wanted(2))[1], "one that begins at once is not the same"
+    assert freezes.freeze(ledger, sample_freeze(2))[1], "one that begins at once is not the same"

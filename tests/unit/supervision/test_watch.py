@@ -9,7 +9,7 @@ import pytest
 from tagship.model.errors import EventNotUnderstood
 from tagship.supervision.ended import Ended
 from tagship.supervision.starting import named
-from tagship.supervision.watch import Alarm, heard_in, watched
+from tagship.supervision.watch import Alarm, read_event, watched
 
 ARN = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:storefront: 5xx"
 FIRED = Alarm(
@@ -38,8 +38,8 @@ def message(**changes: str):
 
 
 def test_both_sources_report_the_same_alarm_at_the_same_time():
-    assert heard_in(event()).alarms == (FIRED,)
-    assert heard_in({"Records": [message()]}).alarms == (FIRED,)
+    assert read_event(event()).alarms == (FIRED,)
+    assert read_event({"Records": [message()]}).alarms == (FIRED,)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_both_sources_report_the_same_alarm_at_the_same_time():
     ],
 )
 def test_an_alarm_that_is_not_firing_is_understood_and_ignored(said):
-    assert (heard_in(said).alarms, heard_in(said).unknown) == ((), ())
+    assert (read_event(said).alarms, read_event(said).unknown) == ((), ())
 
 
 STRANGE = [
@@ -70,9 +70,9 @@ STRANGE = [
 
 
 def test_an_unreadable_message_hides_no_other():
-    heard = heard_in({"Records": [*STRANGE, message()]})
-    assert heard.alarms == (FIRED,)
-    assert len(heard.unknown) == len(STRANGE)
+    alarm_event = read_event({"Records": [*STRANGE, message()]})
+    assert alarm_event.alarms == (FIRED,)
+    assert len(alarm_event.unknown) == len(STRANGE)
 
 
 @pytest.mark.parametrize("said", [{"detail-type": "Scheduled Event"}, {}, [], None, event(at="soon")])

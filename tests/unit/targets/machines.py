@@ -214,11 +214,11 @@ class FakeStates:
         self, *, name: str, description: str, routingConfiguration: list[dict[str, Any]]
     ) -> dict[str, Any]:
         def write() -> dict[str, Any]:
-            wanted = {"description": description, "routes": self._routes(routingConfiguration)}
-            if self.aliases.get(name, wanted) != wanted:  # the same request again is answered the same
+            content = {"description": description, "routes": self._routes(routingConfiguration)}
+            if self.aliases.get(name, content) != content:  # the same request again is answered the same
                 raise aws_error("ConflictException", message="State machine alias already exists.")
-            self._count(name, wanted)
-            self.aliases[name] = wanted
+            self._count(name, content)
+            self.aliases[name] = content
             return {"stateMachineAliasArn": f"{ARN}:{name}"}
 
         return self._written("create_state_machine_alias", write, alias=name)
@@ -229,13 +229,13 @@ class FakeStates:
         name = _last(stateMachineAliasArn)
 
         def write() -> dict[str, Any]:
-            wanted = {"description": description, "routes": self._routes(routingConfiguration)}
+            content = {"description": description, "routes": self._routes(routingConfiguration)}
             if name not in self.aliases:
                 raise aws_error(
                     "ResourceNotFound", message="Request references a resource that does not exist."
                 )
-            self._count(name, wanted)
-            self.aliases[name] = wanted
+            self._count(name, content)
+            self.aliases[name] = content
             return {"updateDate": NOW}
 
         return self._written("update_state_machine_alias", write, alias=name)
@@ -334,9 +334,9 @@ class FakeStates:
                 )
         return {_last(each["stateMachineVersionArn"]): each["weight"] for each in asked}
 
-    def _count(self, name: str, wanted: Mapping[str, Any]) -> None:
+    def _count(self, name: str, content: Mapping[str, Any]) -> None:
         """A repeated write changes nothing; another alias is ignored."""
-        self.writes += name == "live" and self.aliases.get(name) != wanted
+        self.writes += name == "live" and self.aliases.get(name) != content
 
     def _called(self, operation: str) -> None:
         if self.refused and self.refused[0] in ACTIONS[operation]:

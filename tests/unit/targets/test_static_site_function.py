@@ -111,7 +111,7 @@ def test_the_longest_code_fits_cloudfronts_limit() -> None:
 
 
 def test_paths_are_mapped_to_the_releases_files() -> None:
-    wanted = {
+    expected = {
         ("folders", "/"): f"/releases/{OLD}/index.html",
         ("folders", "/about/"): f"/releases/{OLD}/about/index.html",
         ("folders", "/about"): f"/releases/{OLD}/about/index.html",
@@ -127,9 +127,9 @@ def test_paths_are_mapped_to_the_releases_files() -> None:
         ("single-page", "/assets/app.js"): "/immutable/assets/app.js",
     }
     for paths in ("folders", "files", "single-page"):
-        events = [uri for kind, uri in wanted if kind == paths]
+        events = [uri for kind, uri in expected if kind == paths]
         found = uris(code(site(OLD, 100, paths=paths)), *map(asked, events))
-        assert dict(zip(events, found, strict=True)) == {uri: wanted[paths, uri] for uri in events}
+        assert dict(zip(events, found, strict=True)) == {uri: expected[paths, uri] for uri in events}
 
 
 def test_a_visitor_stays_on_one_release_and_a_growing_share_only_adds_visitors() -> None:

@@ -64,11 +64,11 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
 def _watch(ledger: Ledger, record: ReleaseRecord, *, since: str) -> tuple[str, list[Change]]:
     """Until when alarms still roll this release back; none if it changed nothing: then there is nothing to roll back."""
     application = Application.from_dict(document_of(record))
-    wanted, target = application.health.watch, application.target
-    if record["plan"]["nothingToChange"] or not (wanted.seconds and wanted.alarms):
+    watch, target = application.health.watch, application.target
+    if record["plan"]["nothingToChange"] or not (watch.seconds and watch.alarms):
         return "", []
-    until = timestamp(ledger.now() + timedelta(seconds=wanted.seconds))
-    alarms = [(target.account, target.region, name) for name in wanted.alarms]
+    until = timestamp(ledger.now() + timedelta(seconds=watch.seconds))
+    alarms = [(target.account, target.region, name) for name in watch.alarms]
     return until, watches.opened(ledger, record, alarms=alarms, since=since, until=until)
 
 

@@ -71,8 +71,8 @@ def _mismatch(statements: Sequence[Provenance], manifest: Manifest, rules: Rules
         if manifest.commit not in each.commits:
             return f"is about {_listed(each.commits)}, not about commit {manifest.commit}"
         if not _allowed(each.builder, rules, ref):
-            wanted = rules.builder or f"a workflow of {rules.repository} at {ref}"
-            return f"names the builder {exact(each.builder)}, not {wanted}"
+            expected = rules.builder or f"a workflow of {rules.repository} at {ref}"
+            return f"names the builder {exact(each.builder)}, not {expected}"
     covered = frozenset[str]().union(*(each.subjects for each in statements))
     for artifact in manifest.artifacts:
         if artifact.name != _ARTIFACT and artifact.sha256 not in covered:

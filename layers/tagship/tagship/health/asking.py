@@ -44,7 +44,7 @@ _DAY = 86_400
 Resolve = Callable[[str, int], Sequence[str]]
 
 
-class WantedJson(Protocol):
+class ExpectedJson(Protocol):
     """A place in a JSON document, and the required value."""
 
     @property
@@ -53,7 +53,7 @@ class WantedJson(Protocol):
     def equals(self) -> object: ...
 
 
-class Wanted(Protocol):
+class Expected(Protocol):
     """The configuration of a check: the fields of `http.HttpCheck`, which loads this module only to run."""
 
     @property
@@ -65,7 +65,7 @@ class Wanted(Protocol):
     @property
     def contains(self) -> str | None: ...
     @property
-    def json(self) -> WantedJson | None: ...
+    def json(self) -> ExpectedJson | None: ...
     @property
     def maxLatencyMs(self) -> int: ...  # noqa: N802
     @property
@@ -83,7 +83,7 @@ class Wanted(Protocol):
 
 
 def check(
-    check: Wanted,
+    check: Expected,
     *,
     name: str,
     allowed: Sequence[Network] = (),
@@ -141,7 +141,7 @@ def _all(name: str, results: Sequence[CheckResult]) -> CheckResult:
 class _Asking:
     """A running check, shared by several threads."""
 
-    check: Wanted
+    check: Expected
     allowed: Sequence[Network]
     headers: Mapping[str, str]
     resolve: Resolve
@@ -268,7 +268,7 @@ class _Seen:
             self.tls_days = days if self.tls_days is None else min(days, self.tls_days)
 
 
-def _what_is_wrong(check: Wanted, reply: Reply) -> str:
+def _what_is_wrong(check: Expected, reply: Reply) -> str:
     if reply.status != check.status:
         redirect = ", a redirect, which is not followed" if 300 <= reply.status < 400 else ""
         return f"status {reply.status}{redirect}, not {check.status}"
@@ -278,29 +278,27 @@ def _what_is_wrong(check: Wanted, reply: Reply) -> str:
     return looked_up(check.json, body) if check.json is not None else ""
 
 
-def looked_up(wanted: WantedJson, body: bytes) -> str:
+def looked_up(expected: ExpectedJson, body: bytes) -> str:
     """What is wrong with the value at a place in the body; empty if it matches."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return f"the body is not JSON of at most {BODY_BYTES // 1024} KiB"
-    path = line(wanted.path, 80)
+    path = line(expected.path, 80)
     try:
-        found = places.at(document, wanted.path)
+        found = places.at(document, expected.path)
     except ValueError as error:
         return f"{path} cannot be evaluated: {line(error, 100)}"
     if isinstance(found, list | dict):
-        return (
-            f"{path} is {'a list' if isinstance(found, list) else 'an object'}, not {_written(wanted.equals)}"
-        )
-    if _same(found, wanted.equals):
+        return f"{path} is {'a list' if isinstance(found, list) else 'an object'}, not {_written(expected.equals)}"
+    if _same(found, expected.equals):
         return ""
-    return f"{path} is {_written(found)}, not {_written(wanted.equals)}"
+    return f"{path} is {_written(found)}, not {_written(expected.equals)}"
 
 
-def _same(found: object, wanted: object) -> bool:
+def _same(found: object, expected: object) -> bool:
     """`true` is not 1, unlike in Python."""
-    return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
+    return isinstance(found, bool) == isinstance(expected, bool) and bool(found == expected)
 
 
 def _written(value: object) -> str:

@@ -140,8 +140,8 @@ class HttpCheck:
         )
 
 
-def _json_problems(wanted: JsonValue) -> Problems:
-    if wrong := places.problem(wanted.path):
+def _json_problems(expected: JsonValue) -> Problems:
+    if wrong := places.problem(expected.path):
         yield "json.path", wrong
-    if not can_be_kept(wanted.equals):
+    if not can_be_kept(expected.equals):
         yield "json.equals", UNKEPT

@@ -19,7 +19,7 @@ LOOK_SECONDS = 52
 """All checks of one look: as long as the slowest may ask (`sampling.BUDGET_SECONDS`), inside the function's own time."""
 
 
-def asked_of(checks: Sequence[Check], *, subject: str) -> list[Check]:
+def checks_for(checks: Sequence[Check], *, subject: str) -> list[Check]:
     """The checks that are asked of the candidate, or of a restored `baseline`: not those that look back."""
     return [check for check in checks if subject == "candidate" or not check.LOOKS_BACK]
 

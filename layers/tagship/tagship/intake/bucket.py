@@ -34,16 +34,16 @@ def read_manifest(s3: S3Client, *, bucket: str, key: str, version: str) -> ReadO
 
     Raises ReleaseUnreadable if it does not exist.
     """
-    wanted: HeadObjectRequestTypeDef = {"Bucket": bucket, "Key": key}
+    request: HeadObjectRequestTypeDef = {"Bucket": bucket, "Key": key}
     if version:
-        wanted["VersionId"] = version
+        request["VersionId"] = version
     try:
         with calling(f"Reading {key}"):
-            answer = s3.get_object(**wanted | {"Range": f"bytes=0-{MANIFEST_BYTES}"})
+            answer = s3.get_object(**request | {"Range": f"bytes=0-{MANIFEST_BYTES}"})
             found, body = answer["VersionId"], answer["Body"].read()
     except ClientError as error:
         if code_of(error) == "InvalidRange":  # an empty object has no first byte
-            found, body = s3.head_object(**wanted)["VersionId"], b""
+            found, body = s3.head_object(**request)["VersionId"], b""
         elif code_of(error) in _MISSING:
             raise ReleaseUnreadable(
                 f"{key} does not exist in bucket {bucket}. Nothing was changed."

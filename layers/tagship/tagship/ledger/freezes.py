@@ -31,55 +31,55 @@ def of(ledger: Ledger, scope: str) -> Iterator[Freeze]:
             yield freeze
 
 
-def freeze(ledger: Ledger, wanted: Freeze) -> tuple[Freeze, bool]:
+def freeze(ledger: Ledger, requested: Freeze) -> tuple[Freeze, bool]:
     """Records a freeze. Returns its record, and whether it is new.
 
     If one with the same end and reason exists, whoever made it, that one is returned: a second run does nothing.
     """
-    for known in of(ledger, wanted.application):
-        if is_same(known, wanted):
+    for known in of(ledger, requested.application):
+        if is_same(known, requested):
             return known, False
-    wanted = _with_new_id(ledger, wanted)
+    requested = _with_new_id(ledger, requested)
     fact = _fact(
-        wanted,
+        requested,
         FactKind.FROZEN,
-        who=wanted.author,
+        who=requested.author,
         data={
-            "why": wanted.reason,
-            "starts": timestamp(wanted.starts),
-            "ends": timestamp(wanted.ends),
-            **({"again": wanted.again.rule} if wanted.again else {}),
+            "why": requested.reason,
+            "starts": timestamp(requested.starts),
+            "ends": timestamp(requested.ends),
+            **({"again": requested.again.rule} if requested.again else {}),
         },
     )
     item = {
-        "pk": application_key(wanted.application),
-        "sk": _key(wanted.id),
+        "pk": application_key(requested.application),
+        "sk": _key(requested.id),
         "kind": "freeze",
-        "id": wanted.id,
-        "application": wanted.application,
-        "author": wanted.author,
-        "reason": wanted.reason,
-        "starts": timestamp(wanted.starts),
-        "ends": timestamp(wanted.ends),
-        **({"calendar": wanted.calendar} if wanted.calendar else {}),
-        **(_stored(wanted.again) if wanted.again else {}),
+        "id": requested.id,
+        "application": requested.application,
+        "author": requested.author,
+        "reason": requested.reason,
+        "starts": timestamp(requested.starts),
+        "ends": timestamp(requested.ends),
+        **({"calendar": requested.calendar} if requested.calendar else {}),
+        **(_stored(requested.again) if requested.again else {}),
     }
-    return wanted, ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"))
+    return requested, ledger.record(fact, ledger.put(item, only_if="attribute_not_exists(pk)"))
 
 
-def _with_new_id(ledger: Ledger, wanted: Freeze) -> Freeze:
+def _with_new_id(ledger: Ledger, requested: Freeze) -> Freeze:
     """A lifted freeze stays lifted: what is frozen again, with the same times and reason, is another one."""
-    pk = application_key(wanted.application)
-    while lifted := (ledger.get(pk, _key(wanted.id)) or {}).get("liftedAt"):
-        source = f"{wanted.id} {lifted}"
-        wanted = replace(wanted, id=hashlib.sha256(source.encode()).hexdigest()[:8])
-    return wanted
+    pk = application_key(requested.application)
+    while lifted := (ledger.get(pk, _key(requested.id)) or {}).get("liftedAt"):
+        source = f"{requested.id} {lifted}"
+        requested = replace(requested, id=hashlib.sha256(source.encode()).hexdigest()[:8])
+    return requested
 
 
-def is_same(known: Freeze, wanted: Freeze) -> bool:
-    """Whether a recorded freeze is what is wanted: with this reason until this end, or with this rule."""
-    same = (known.ends, known.reason, known.again) == (wanted.ends, wanted.reason, wanted.again)
-    return same and known.starts <= wanted.starts
+def is_same(known: Freeze, requested: Freeze) -> bool:
+    """Whether a recorded freeze is what is requested: with this reason until this end, or with this rule."""
+    same = (known.ends, known.reason, known.again) == (requested.ends, requested.reason, requested.again)
+    return same and known.starts <= requested.starts
 
 
 def unfreeze(ledger: Ledger, known: Freeze, *, author: str, reason: str) -> bool:

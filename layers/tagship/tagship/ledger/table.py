@@ -158,7 +158,7 @@ class Ledger:
     def get_many(self, keys: Sequence[tuple[str, str]], *attributes: str) -> Iterator[Item]:
         """Some attributes of many items (`manifest.author`: a nested one), in no order; missing ones are left out."""
         names = {f"#{part}": part for attribute in attributes for part in attribute.split(".")}
-        wanted = {
+        options = {
             "ConsistentRead": True,
             "ProjectionExpression": ", ".join("#" + each.replace(".", ".#") for each in attributes),
             "ExpressionAttributeNames": names,
@@ -167,7 +167,7 @@ class Ledger:
             left = [_packed({"pk": pk, "sk": sk}) for pk, sk in keys[begin : begin + _MANY]]
             for _ in range(_TRIES):
                 with calling("Reading the ledger"):
-                    answer = self.client.batch_get_item(RequestItems={self.table: {"Keys": left, **wanted}})
+                    answer = self.client.batch_get_item(RequestItems={self.table: {"Keys": left, **options}})
                 for item in answer["Responses"].get(self.table, []):
                     yield unpacked(item)
                 left = answer.get("UnprocessedKeys", {}).get(self.table, {}).get("Keys", [])

@@ -80,6 +80,6 @@ def level_of(record: Known) -> Level:
     return Level(level) if isinstance(level, str) and level in set(Level) else Level.EVERYTHING
 
 
-def texts(wanted: object) -> list[str]:
+def texts(value: object) -> list[str]:
     """These configurations were not validated here: an invalid one must not stop notices to the others' recipients."""
-    return [each for each in wanted if isinstance(each, str) and each] if isinstance(wanted, list) else []
+    return [each for each in value if isinstance(each, str) and each] if isinstance(value, list) else []

@@ -17,17 +17,17 @@ Notifications = Mapping[str, Any]
 
 
 def readers(
-    wanted: Iterable[tuple[str, Notifications]],
+    settings: Iterable[tuple[str, Notifications]],
     those_of: Callable[[str, Notifications], list[Notifications]],
     sent_at: Callable[[Level], bool],
 ) -> list[dict[str, object]]:
     """Each recipient of one channel once, even if several applications name it.
 
-    `wanted` maps each application to its notification settings. `those_of` returns its recipients, and `sent_at` whether
+    `settings` maps each application to its notification settings. `those_of` returns its recipients, and `sent_at` whether
     this fact is sent at a level.
     """
     found: dict[str, dict[str, object]] = {}
-    for application, each in wanted:
+    for application, each in settings:
         level = each.get("level", Level.MILESTONES)
         if isinstance(level, str) and level in set(Level) and sent_at(Level(level)):
             for reader in those_of(application, each):

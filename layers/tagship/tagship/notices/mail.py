@@ -90,11 +90,11 @@ def _template() -> Template:
 
 def take(fact: Fact, record: Known, means: Means) -> None:
     """Raises NeverTaken, AwsUnavailable, or AWS's own refusal."""
-    wanted = notifications(record)
-    if wanted.get("emails") and (notice := notice_of(fact, record, level=level_of(record))):
+    settings = notifications(record)
+    if settings.get("emails") and (notice := notice_of(fact, record, level=level_of(record))):
         send(
             notice,
-            to=tuple(wanted["emails"]),
+            to=tuple(settings["emails"]),
             sender=means.sender,
             ses=means.client("ses"),
         )
@@ -103,6 +103,6 @@ def take(fact: Fact, record: Known, means: Means) -> None:
 CHANNEL = Channel(
     wants=is_sent,
     take=take,
-    readers=lambda _, wanted: [{"emails": [address]} for address in texts(wanted.get("emails"))],
+    readers=lambda _, settings: [{"emails": [address]} for address in texts(settings.get("emails"))],
     each_alone=True,
 )

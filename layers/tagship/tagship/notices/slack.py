@@ -102,8 +102,8 @@ def _thread(fact: Fact, bot: Bot, means: Means) -> Thread:
 CHANNEL = Channel(
     wants=lambda name: is_sent(name) and name != _ASKED,
     take=take,
-    readers=lambda application, wanted: [
+    readers=lambda application, settings: [
         {"application": application, "slackWebhookSecret": name}
-        for name in texts([wanted.get("slackWebhookSecret")])
+        for name in texts([settings.get("slackWebhookSecret")])
     ],
 )

@@ -238,11 +238,11 @@ def _checked(_: FactRecord, data: Data) -> Described:
             f"health in step {data['step']}:",
             "; the bake is extended" if data["until"] else "; checked again",
         )
-    unwell = [check for check in data["checks"] if check["verdict"] != "healthy"]
+    unhealthy = [check for check in data["checks"] if check["verdict"] != "healthy"]
     return Described(
         text=f"{what} {data['verdict']}{then}",
         mood=Mood.GOOD if healthy else Mood.WARY if then else Mood.BAD,
-        more=tuple(f"{check['check']}: {check['verdict']}, {check['why']}" for check in unwell),
+        more=tuple(f"{check['check']}: {check['verdict']}, {check['why']}" for check in unhealthy),
     )
 
 

@@ -36,7 +36,7 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class AlarmEvent:
     """The content of an event."""
 
     alarms: tuple[Alarm, ...]
@@ -45,7 +45,7 @@ class Heard:
     """The records that are not an alarm's event, in words."""
 
 
-def heard_in(event: object) -> Heard:
+def read_event(event: object) -> AlarmEvent:
     """Reads EventBridge's own event, or a topic's messages. An invalid message does not affect the others."""
     found = event if isinstance(event, Mapping) else {}
     alarms, unknown = [], []
@@ -57,7 +57,7 @@ def heard_in(event: object) -> Heard:
             alarms += [alarm] if (alarm := read(said)) else []
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             unknown.append(f"{error!r:.200}")
-    return Heard(alarms=tuple(alarms), unknown=tuple(unknown))
+    return AlarmEvent(alarms=tuple(alarms), unknown=tuple(unknown))
 
 
 def _in_event(event: Mapping[str, Any]) -> Alarm | None:
@@ -105,11 +105,11 @@ def watched(ledger: Ledger, event: object, *, roll_back: RollBack) -> list[dict[
 
     Raises EventNotUnderstood, after everything else is done: Lambda then keeps the event for a person.
     """
-    heard = heard_in(event)
-    did = [each for alarm in heard.alarms for each in fired(ledger, alarm, roll_back=roll_back)]
-    if heard.unknown:
+    alarm_event = read_event(event)
+    did = [each for alarm in alarm_event.alarms for each in fired(ledger, alarm, roll_back=roll_back)]
+    if alarm_event.unknown:
         raise EventNotUnderstood(
-            f"This is not an alarm event: {'; '.join(heard.unknown)}. The event is kept for a person to read. "
+            f"This is not an alarm event: {'; '.join(alarm_event.unknown)}. The event is kept for a person to read. "
             f"Result of its other messages: {did or 'nothing'}."
         )
     return did

@@ -47,7 +47,7 @@ def request_of(
     manifest, plan, document = manifest_of(record), record["plan"], document_of(record)
     policy = document["approval"]
     decides = policy_of(record)
-    wanted: NewRequest = {
+    request: NewRequest = {
         "id": _new_id(random),
         "application": record["application"],
         "stage": record["stage"],
@@ -84,9 +84,9 @@ def request_of(
         "watchUrl": console(record["execution"]),
     }
     if "before" in record:
-        wanted["before"] = record["before"]
-    check_reachable(wanted)
-    return wanted
+        request["before"] = record["before"]
+    check_reachable(request)
+    return request
 
 
 def send_links(
