@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from boto3.dynamodb.types import TypeSerializer
 
 from tagship.ledger.table import unpacked
+from tests.github_server import WEBHOOK_SECRET, asking
 from tests.integration.conftest import Pipeline
 from tests.slack_server import Slack
 from tools import people
@@ -192,6 +193,21 @@ class Deployed:
                 "content-type": "application/x-www-form-urlencoded",
                 "x-slack-request-timestamp": at,
                 "x-slack-signature": f"v0={mac}",
+            },
+            "body": body,
+        }
+
+    def webhook(self, api: str) -> dict[str, Any]:
+        """GitHub's request for a job of a tag that is never published, as the page's function gets it."""
+        body = json.dumps(asking(api, ref="v0.0.7"))
+        mac = hmac.new(WEBHOOK_SECRET.encode(), body.encode(), hashlib.sha256).hexdigest()
+        return {
+            "requestContext": {"http": {"method": "POST", "sourceIp": "203.0.113.7"}},
+            "rawPath": f"/github/{NAME}",
+            "headers": {
+                "content-type": "application/json",
+                "x-github-event": "deployment_protection_rule",
+                "x-hub-signature-256": f"sha256={mac}",
             },
             "body": body,
         }

@@ -25,6 +25,7 @@ from tagship.model.release import parameter_name
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship_cli.main import main
 from tagship_cli.place import World
+from tests.github_server import WEBHOOK_SECRET, GitHub, app_secret, github
 from tests.integration.conftest import Pipeline, wait_for
 from tests.integration.rights import REFUSED, SIGNING_SECRET, TEAM, Deployed, Rights, Try, refused_without
 from tests.slack_server import Slack, slack
@@ -49,7 +50,8 @@ NOT_SHOWN = {
 """By function and action, and why."""
 OTHER = "basket"
 KEY = "alias/tagship-release-signing"
-SECRET = f"tagship/{STAGE}/{NAME}/slack-grants"
+OURS = f"tagship/{STAGE}/{NAME}"
+SECRET, WEBHOOK = f"{OURS}/slack-grants", f"{OURS}/github-webhook"
 LEDGER = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 LONG_AGO = "2020-01-01T00:00:00.000Z"
 
@@ -57,11 +59,15 @@ LONG_AGO = "2020-01-01T00:00:00.000Z"
 def test_each_function_and_ci_fail_without_each_of_their_permissions(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    with slack() as server, prepared(pipeline, server):
+    with slack() as server, github() as there, prepared(pipeline, server, there):
         here = Deployed.found(pipeline, server)
         shown = _published(here, tmp_path)
         pipeline.link(here.tag)
         shown |= refused_without(here, _while_it_waits(here))
+        asks = here.asked(
+            "approval_page", here.webhook(there.api), without=["secretsmanager:GetSecretValue #2"]
+        )
+        shown |= refused_without(here, {"approval_page": [asks]})
         shown |= _proposed(here)
         shown |= refused_without(here, _if_it_were_gone(here, "dynamodb:PutItem", "dynamodb:UpdateItem"))
         shown |= _decided(here)
@@ -72,20 +78,23 @@ def test_each_function_and_ci_fail_without_each_of_their_permissions(
         shown |= refused_without(here, _if_it_were_gone(here, "states:StartExecution"))
         shown |= _taken_back(here)
         shown |= refused_without(here, _when_it_has_ended(here))
+        shown |= _job_answered(here, there)
         granted = set().union(*(here.role(folder).rights() for folder in (*here.functions, "publisher")))
     not_shown = {right for right in granted if right in NOT_SHOWN or ("*", right[1]) in NOT_SHOWN}
     assert granted - shown == not_shown
 
 
 @contextmanager
-def prepared(pipeline: Pipeline, server: Slack) -> Iterator[None]:
-    """A key to sign with, a Slack, and an application that uses both."""
+def prepared(pipeline: Pipeline, server: Slack, there: GitHub) -> Iterator[None]:
+    """A key to sign with, a Slack, a GitHub whose jobs wait, and an application that uses all of them."""
     kms, secrets = pipeline.client("kms"), pipeline.client("secretsmanager")
     key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName=KEY, TargetKeyId=key)
     buttons = {"signingSecret": SIGNING_SECRET, "team": TEAM, "users": {"U0ANA": "ana@example.com"}}
     written = json.loads(server.secret("ana@example.com")) | buttons
-    secrets.create_secret(Name=SECRET, SecretString=json.dumps(written))
+    named = {SECRET: json.dumps(written), f"{OURS}/github-app": app_secret(), WEBHOOK: WEBHOOK_SECRET}
+    for name, text in named.items():
+        secrets.create_secret(Name=name, SecretString=text)
     pipeline.configure(
         strategy={"bake": 300},
         approval={
@@ -96,12 +105,22 @@ def prepared(pipeline: Pipeline, server: Slack) -> Iterator[None]:
         },
         gates={"signature": {"key": KEY}},
         health={"every": 300, "checks": [{"type": "lambda"}]},
-        notifications={"slackWebhookSecret": SECRET, "emails": ["team@example.com"], "level": "everything"},
+        notifications={
+            "slackWebhookSecret": SECRET,
+            "emails": ["team@example.com"],
+            "level": "everything",
+            "github": {
+                "repository": "acme/storefront",
+                "api": there.api,
+                "protectionRule": {"environment": "production"},
+            },
+        },
     )
     try:
         yield
     finally:
-        secrets.delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
+        for name in named:
+            secrets.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
         kms.delete_alias(AliasName=KEY)
 
 
@@ -452,3 +471,16 @@ def _when_it_has_ended(here: Deployed) -> dict[str, list[Try]]:
             here.notified("nowhere", fact, without=["sqs:SendMessage #2"]),
         ],
     }
+
+
+def _job_answered(here: Deployed, there: GitHub) -> Rights:
+    """A job of GitHub's is recorded by the page, and GitHub hears from `notify` that it has to wait."""
+    asks = here.asked("approval_page", here.webhook(there.api), without=["ssm:GetParameter"])
+    shown = refused_without(here, {"approval_page": [asks]})
+    assert not here.refuses("approval_page", here.webhook(there.api))
+    (fact,) = [it for it in here.pipeline.ledger.facts_of(NAME, "") if it["name"] == "Job Waiting"]
+    key = {"pk": f"APPLICATION#{NAME}", **fact}
+    wait_for(lambda: here.pipeline.item(f"NOTICE#github-jobs#{fact['sk']}"), "the job's comment")
+    assert there.states == [""]
+    waits = here.notified("github-jobs", key, without=["ssm:GetParameter"])
+    return shown | refused_without(here, {"notify": [waits]})

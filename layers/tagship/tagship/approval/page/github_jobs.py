@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tagship.approval.page.answers import PageResponse, security_headers
 from tagship.approval.page.page import PageRequest
+from tagship.aws.calls import code_of
 from tagship.aws.secrets import ApplicationSecrets, SecretReader, secret
 from tagship.ledger import jobs
 from tagship.ledger.table import Ledger, timestamp
@@ -108,7 +109,8 @@ def _webhook_secret(application: str, inbox: Inbox) -> str:
     try:
         key = secret(reader, f"tagship/{stage}/{application}/{SECRET}")
     except (ClientError, BotoCoreError) as error:
-        raise _Refused(403, f"{application} has no secret {SECRET} that can be read") from error
+        code = code_of(error) if isinstance(error, ClientError) else type(error).__name__
+        raise _Refused(403, f"{application} has no secret {SECRET} that can be read: {code}") from error
     if not _WEBHOOK_SECRET.fullmatch(key):
         raise _Refused(403, f"the secret {SECRET} of {application} has not 20 to 200 printable characters")
     return key
