@@ -682,6 +682,14 @@ KEPT = "has a field without a name, or a number that does not fit into 38 digits
         ),
         ({"zzz": {}}, ["zzz: is not a field here"]),
         (
+            {"notifications": {"github": {"repository": "acme/storefront"}}},
+            ["notifications.github: needs tokenSecret, protectionRule, or both"],
+        ),
+        (
+            {"notifications": {"github": {"repository": "acme/storefront", "protectionRule": {}}}},
+            ["notifications.github.protectionRule.environment: is missing"],
+        ),
+        (
             {"notifications": {"slackWebhookSecret": "https://hooks.slack.com/services/T/B/x"}},
             [
                 (

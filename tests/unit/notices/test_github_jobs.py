@@ -14,12 +14,14 @@ from botocore.exceptions import ClientError
 from tagship.ledger import jobs
 from tagship.ledger.table import Ledger
 from tagship.model.job import Job
+from tagship.notices import github
 from tagship.notices.channel import Means, NotDelivered
 from tagship.notices.github_app import App, AppInvalid
 from tagship.notices.github_jobs import CHANNEL
 from tests.github_server import INSTALLATION, RUN, GitHub, app_secret, asking, private_key
 from tests.github_server import github as started
 from tests.unit.builders import locations, manifest, record, revision
+from tests.unit.notices.facts import fact
 from tests.unit.tables import Clock
 
 NAME = "tagship/development/storefront/github-app"
@@ -80,13 +82,17 @@ class Here:
             put = self.ledger.put({"pk": "APPLICATION#storefront", "sk": sk, **item})["Put"]
             self.ledger.client.put_item(TableName=put["TableName"], Item=put["Item"])
 
+    def means(self, hosts: tuple[str, ...] = ("127.0.0.1",)) -> Means:
+        """What the channel uses."""
+        unused: Any = {"event_bus": "", "topic": "", "sender": "", "slack_hosts": ()}
+        return Means(client=lambda _: self.aws, ledger=self.ledger, github_hosts=hosts, **unused)
+
     def tell(self, name: str = "Release Succeeded", hosts: tuple[str, ...] = ("127.0.0.1",)) -> None:
         """The channel gets the facts of this name; an ending as the stream has it."""
-        means: Any = {"event_bus": "", "topic": "", "sender": "", "slack_hosts": ()}
-        here = Means(client=lambda _: self.aws, ledger=self.ledger, github_hosts=hosts, **means)
+        here = self.means(hosts)
         found: list[Any] = [it for it in self.ledger.facts_in_order("storefront") if it["name"] == name]
-        for fact in found or [{"application": "storefront", "tag": "v1.4.0", "name": name, "data": {}}]:
-            CHANNEL.take(fact, {}, here)
+        for each in found or [{"application": "storefront", "tag": "v1.4.0", "name": name, "data": {}}]:
+            CHANNEL.take(each, {}, here)
 
 
 @pytest.fixture
@@ -241,6 +247,14 @@ def test_an_earlier_attempts_ending_says_nothing_of_the_one_in_progress(here: He
     here.deployed(status="RUNNING", attempt=2)
     here.tell("Release Rejected")
     assert here.there.asked == []
+
+
+def test_a_rule_without_a_token_shows_no_deployments(here: Here) -> None:
+    """The two options are independent."""
+    configuration = {"document": {"notifications": {"github": {"repository": "acme/storefront"}}}}
+    known: Any = {"manifest": manifest(), "configuration": configuration}
+    github.CHANNEL.take(fact("Release Read"), known, here.means())  # type: ignore[arg-type]
+    assert (here.there.asked, here.aws.asked) == ([], [])
 
 
 def test_an_application_without_jobs_asks_nobody(here: Here) -> None:

@@ -353,7 +353,7 @@ class ProtectionRule:
     environment: Annotated[
         str, Matching(r"^[^\x00-\x1f\x7f]{1,255}$", "the name of an environment of the repository")
     ]
-    """The environment in GitHub, spelled as there."""
+    """The environment's name in GitHub."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
