@@ -60,6 +60,8 @@ class GitHub:
     """Whether no job waits any more."""
     hook: str = "https://approve.example.com/github/storefront"
     granted: dict[str, str] = field(default_factory=lambda: {"actions": "read", "deployments": "write"})
+    head_sha: str = "0123456789abcdef0123456789abcdef01234567"
+    """The commit of the workflow's run."""
     installation_token: str = "ghs_0123456789abcdefghijABCDEFGHIJ012345"
 
     def answer(self, method: str, path: str, token: str, data: Any) -> tuple[int, Any]:
@@ -68,8 +70,8 @@ class GitHub:
             return 503, {"message": "down"}
         if path.startswith("/app"):
             return self._as_app(method, path, token.removeprefix("Bearer "), data)
-        if path.endswith("/deployment_protection_rule"):
-            return self._reviewed(method, path, token, data)
+        if "/actions/runs/" in path:
+            return self._of_a_run(method, path, token, data)
         if token != f"Bearer {self.token}":
             return 401, {"message": "Bad credentials"}
         parts = urlsplit(path)
@@ -123,18 +125,19 @@ class GitHub:
             case ["POST", "app", "installations", number, "access_tokens"]:
                 if int(number) != INSTALLATION:
                     return 404, {"message": "Not Found"}
-                if data != {"repositories": ["storefront"], "permissions": {"deployments": "write"}}:
-                    return 422, {"message": "more than it needs"}
+                wanted = {"actions": "read", "deployments": "write"}
+                if data != {"repositories": ["storefront"], "permissions": wanted}:
+                    return 422, {"message": "not what it needs, or more"}
                 return 201, {"token": self.installation_token, "expires_at": "2026-11-23T11:00:00Z"}
         return 404, {"message": "Not Found"}
 
-    def _reviewed(self, method: str, path: str, token: str, data: Any) -> tuple[int, Any]:
+    def _of_a_run(self, method: str, path: str, token: str, data: Any) -> tuple[int, Any]:
         if token != f"Bearer {self.installation_token}":
             return 401, {"message": "Bad credentials"}
-        assert (method, path) == (
-            "POST",
-            f"/repos/acme/storefront/actions/runs/{RUN}/deployment_protection_rule",
-        )
+        run = f"/repos/acme/storefront/actions/runs/{RUN}"
+        if (method, path) == ("GET", run):
+            return 200, {"id": RUN, "head_sha": self.head_sha, "head_branch": "v1.4.0", "event": "push"}
+        assert (method, path) == ("POST", f"{run}/deployment_protection_rule")
         assert data["environment_name"] and data["comment"] and len(data["comment"]) <= 1024
         if self.cancelled:
             return 422, {"message": "No pending deployment requests to approve or reject"}

@@ -206,6 +206,16 @@ def test_a_job_that_the_rule_is_not_about_is_not_answered(here: Here, changes: d
     assert here.there.asked == []
 
 
+def test_a_run_of_another_commit_is_rejected_whatever_the_ledger_says_about_it(here: Here) -> None:
+    """A compromised page could name a good release for a run of somebody's own."""
+    here.asks()
+    here.deployed()
+    here.there.head_sha = "f" * 40
+    here.tell()
+    assert here.there.states == ["rejected"]
+    assert "is for commit ffffffffffff" in here.there.reviews[0]["comment"]
+
+
 def test_a_rule_that_was_taken_away_answers_nothing(here: Here) -> None:
     here.asks()
     here.deployed()

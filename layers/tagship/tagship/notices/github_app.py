@@ -64,12 +64,15 @@ class App:
             raise AppInvalid("has a privateKey that is not an RSA key in PEM") from None
 
     def installed(self, repository: str, *, installation: int, api: str, now: datetime) -> Repository:
-        """The repository, with a token that can write its deployments and nothing else, for an hour at most.
+        """The repository, with a token that can write its deployments and see its runs, for an hour at most.
 
         Raises AppInvalid, and NotDelivered if GitHub gives none: the App is not installed there, or not with this right.
         """
         url = f"{api}/app/installations/{installation}/access_tokens"
-        wanted = {"repositories": [repository.partition("/")[2]], "permissions": {"deployments": "write"}}
+        wanted = {
+            "repositories": [repository.partition("/")[2]],
+            "permissions": {"actions": "read", "deployments": "write"},
+        }
         answer = exchange("POST", url, wanted, token=self.token(now))
         said = answer.json()
         token = said.get("token") if isinstance(said, dict) else None

@@ -53,6 +53,8 @@ def take(fact: Fact, _: Known, means: Means) -> None:
 
 def _answer(job: Job, verdict: Verdict, repository: Repository, application: str, means: Means) -> None:
     """Without a state, GitHub only shows the comment."""
+    if verdict.state == "approved" and (other := _other_commit(job, repository)):
+        verdict = Verdict(state="rejected", comment=other)
     review = {"environment_name": job.environment, "comment": verdict.comment[:_COMMENT]}
     if verdict.state:
         review["state"] = verdict.state
@@ -62,6 +64,24 @@ def _answer(job: Job, verdict: Verdict, repository: Repository, application: str
     if verdict.state:
         taken = verdict.state if answer.status in _TAKEN else f"GitHub answered {answer.status}"
         jobs.record_answer(means.ledger, application, job, taken)
+
+
+def _other_commit(job: Job, repository: Repository) -> str:
+    """Why GitHub itself says that this run is not what is about to be approved; empty if it agrees.
+
+    The job was written by the page's function. If anyone took that over, they could name a good release for a run of
+    their own. Raises NotDelivered if GitHub does not say; a run that is gone is noticed when it is answered.
+    """
+    answer = repository.send("GET", f"actions/runs/{job.run}")
+    if answer.status == 404:
+        return ""
+    run = answer.json()
+    if answer.status != 200 or not isinstance(run, dict):
+        raise NotDelivered(refusal(answer, repository.name))
+    commit = str(run.get("head_sha", ""))
+    if commit == job.commit:
+        return ""
+    return f"Rejected: this workflow run is for commit {commit[:12]}, and Tagship was asked about {job.commit[:12]}."
 
 
 def _repository(job: Job, rule: Rule, application: str, means: Means) -> Repository:
