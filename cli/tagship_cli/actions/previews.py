@@ -242,7 +242,7 @@ def of_application(document: Document, *, stage: str) -> dict[str, object]:
 def _in_order(rules: Sequence[RuleData]) -> list[str]:
     """The viewer of the page first, then people who together meet the rules, then all others."""
     people = everyone(rules)
-    meeting = [who for those in filling(rules, people) for who in those]
+    meeting = [who for _, those in filling(rules, people) for who in those]
     spare = [who for who in people if who not in meeting]
     return [*spare[:1], *meeting, *spare[1:]]
 

@@ -65,13 +65,21 @@ def decision_of(record: Ballot, approver: str) -> Decision | None:
 
 def met(record: Ballot) -> list[tuple[RuleData, list[str]]]:
     """Each rule, with those whose approvals count in it."""
-    rules, every = rules_of(record), record.get("countInEveryRule") is True
-    return list(zip(rules, filling(rules, _approving(record), in_every_rule=every), strict=True))
+    return _met_by(record, _approving(record))
+
+
+def _met_by(record: Ballot, approving: Sequence[str]) -> list[tuple[RuleData, list[str]]]:
+    every = record.get("countInEveryRule") is True
+    return filling(rules_of(record), approving, in_every_rule=every)
 
 
 def approvals(record: Ballot) -> int:
     """How many of the required approvals exist."""
-    return sum(len(those) for _, those in met(record))
+    return _filled(met(record))
+
+
+def _filled(rules: Sequence[tuple[RuleData, list[str]]]) -> int:
+    return sum(len(those) for _, those in rules)
 
 
 def needed(record: Policy) -> int:
@@ -87,13 +95,8 @@ def missing(record: Ballot) -> list[str]:
 
 def awaited(record: Ballot) -> list[str]:
     """The missing voters whose approval would help: not those whose rules others have met."""
-    given, rules, every = _approving(record), rules_of(record), record.get("countInEveryRule") is True
-    now = approvals(record)
-    return [
-        who
-        for who in missing(record)
-        if sum(map(len, filling(rules, [*given, who], in_every_rule=every))) > now
-    ]
+    given, now = _approving(record), approvals(record)
+    return [who for who in missing(record) if _filled(_met_by(record, [*given, who])) > now]
 
 
 def outcome(record: Ballot) -> Outcome:

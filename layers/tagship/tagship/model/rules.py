@@ -43,38 +43,38 @@ def once(addresses: Iterable[str]) -> list[str]:
 
 def filling(
     rules: Sequence[RuleData], people: Iterable[str], *, in_every_rule: bool = False
-) -> list[list[str]]:
-    """For each rule, who fills its places: as many places as can be filled at all.
+) -> list[tuple[RuleData, list[str]]]:
+    """Each rule, with the people who fill its places: as many places as can be filled at all.
 
     People come in order, and who has a place keeps one: one more approval never empties a place.
     """
     people = once(people)
-    able = [{person(approver) for approver in rule["approvers"]} for rule in rules]
     if in_every_rule:
-        return [
-            [who for who in people if person(who) in those][: places(rule)]
-            for rule, those in zip(rules, able, strict=True)
-        ]
-    filled: list[list[str]] = [[] for _ in rules]
+        return [(rule, [who for who in people if _names(rule, who)][: places(rule)]) for rule in rules]
+    filled: list[tuple[RuleData, list[str]]] = [(rule, []) for rule in rules]
 
     def seated(who: str, tried: set[int]) -> bool:
         """Gives them a place, where needed by moving others to another rule (an augmenting path)."""
-        for index, rule in enumerate(rules):
-            if index in tried or person(who) not in able[index]:
+        for index, (rule, those) in enumerate(filled):
+            if index in tried or not _names(rule, who):
                 continue
             tried.add(index)
-            if len(filled[index]) < places(rule):
-                filled[index].append(who)
+            if len(those) < places(rule):
+                those.append(who)
                 return True
-            for at, other in enumerate(filled[index]):
+            for at, other in enumerate(those):
                 if seated(other, tried):
-                    filled[index][at] = who
+                    those[at] = who
                     return True
         return False
 
     for who in people:
         seated(who, set())
     return filled
+
+
+def _names(rule: RuleData, who: str) -> bool:
+    return person(who) in map(person, rule["approvers"])
 
 
 def places(rule: RuleData) -> int:
@@ -86,10 +86,9 @@ def lacking(
     rules: Sequence[RuleData], people: Iterable[str], *, in_every_rule: bool = False
 ) -> list[tuple[RuleData, int]]:
     """The rules that these people can't fill, each with how many places stay empty."""
-    filled = filling(rules, people, in_every_rule=in_every_rule)
     return [
         (rule, places(rule) - len(those))
-        for rule, those in zip(rules, filled, strict=True)
+        for rule, those in filling(rules, people, in_every_rule=in_every_rule)
         if len(those) < places(rule)
     ]
 
