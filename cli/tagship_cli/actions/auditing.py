@@ -280,7 +280,7 @@ def _document(path: Path, kind: str, version: int) -> Item:
         and isinstance(found.get("facts"), list)
         and all(isinstance(fact, dict) for fact in found["facts"])
     ):
-        raise Failed(f"{path} is not a Tagship {kind.removeprefix('tagship ')}.")
+        raise Failed(f"{path} does not contain Tagship's {kind.removeprefix('tagship ')}.")
     if found.get("version") != version:
         raise Failed(
             f"{path} has version {found.get('version')!r}; this version of Tagship reads version {version}."

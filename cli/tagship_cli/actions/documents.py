@@ -7,7 +7,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 
+import click
 import yaml
 
 from tagship.model.application import Application
@@ -25,6 +27,7 @@ from tagship.model.release import Manifest
 from tagship.model.rollout import seconds_needed, time_to_see, traffic_steps
 from tagship.targets import kind_of
 from tagship_cli.actions import regions
+from tagship_cli.failures import Failed
 
 LONGEST_DEPLOYMENT = 1200
 """The maximum of a stack's DeploymentTimeoutSeconds."""
@@ -72,6 +75,18 @@ class Document:
     def whole(self) -> dict[str, object] | None:
         """The document with all defaults, if it is valid."""
         return as_document(self.noun) if self.noun else None
+
+
+def bytes_of(file: str | PathLike[str]) -> bytes:
+    """The file's bytes, or as many as show that it is too large. `-` is standard input.
+
+    Raises Failed if it can't be read.
+    """
+    try:
+        with click.open_file(file, "rb") as opened:
+            return bytes(opened.read(MOST_BYTES + 1))
+    except OSError as error:
+        raise Failed(f"{file} can't be read: {error.strerror}.") from error
 
 
 def read(name: str, raw: bytes, *, stage: str = "") -> Document:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from tagship.model.fields import CONFIG
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import custom
+from tagship_cli.actions.documents import bytes_of
 from tagship_cli.conformance.live import Trial
 from tagship_cli.failures import Failed
 
@@ -81,7 +82,7 @@ def read_trial(function: str, file: Path) -> Trial:
 
 def _read(file: Path) -> TrialDocument:
     try:
-        data: Any = yaml.safe_load(file.read_text("utf-8"))
+        data: Any = yaml.safe_load(bytes_of(file).decode())
         return TypeAdapter(TrialDocument).validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in error.errors()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -64,7 +63,7 @@ def apply(
     for option, reason in reasons.items():
         if reason is not None and not reason.strip():
             raise click.UsageError(f"{option}: state why; approvers read this first.")
-    raw = Path(file).read_bytes()
+    raw = documents.bytes_of(file)
     document = documents.read(file, raw)
     parsed = _valid(document)
     _refuse_of_another_stage(document, parsed, place)

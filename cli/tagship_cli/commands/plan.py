@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -85,7 +84,7 @@ def _configuration(place: Place, application: str, file: str | None) -> Applicat
     from tagship_cli.commands.apply import checked
 
     if file is not None:
-        found = checked(documents.read(file, Path(file).read_bytes()))
+        found = checked(documents.read(file, documents.bytes_of(file)))
         if found.application != application:
             raise Failed(
                 f"{file} is the configuration of {found.application}, not of {application}. Nothing was planned."
@@ -100,7 +99,7 @@ def _unapproved(place: Place, application: str, file: str | None) -> str:
 
     if file is None:
         return str(unapproved(place, application) or "")
-    given = documents.read(file, Path(file).read_bytes())
+    given = documents.read(file, documents.bytes_of(file))
     return str(unapproved(place, application, given.data, what=f"The configuration in {file}") or "")
 
 

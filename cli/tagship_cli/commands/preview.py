@@ -75,9 +75,9 @@ def _document(file: Path) -> dict[str, object]:
 
     Raises Failed if the file is not valid, or not an application.
     """
-    from tagship_cli.actions.documents import read
+    from tagship_cli.actions.documents import bytes_of, read
 
-    document = read(str(file), file.read_bytes())
+    document = read(str(file), bytes_of(file))
     if document.kind != "application" or document.whole is None:
         raise Failed(f"{file} is not a valid application.yaml. See why: tagship validate {file}")
     return document.whole

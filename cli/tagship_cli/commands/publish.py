@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from tagship_cli import options
 from tagship_cli.actions.signing import sign_options
-from tagship_cli.failures import AwsRefused
+from tagship_cli.failures import AwsRefused, Failed
 from tagship_cli.place import Place, in_a_place
 from tagship_cli.views import screen
 
@@ -144,7 +144,7 @@ def publish(
             author=author or source.author,
         ),
         "createdAt": place.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "notes": notes_file.read() if notes_file is not None else notes or "",
+        "notes": _read_notes(notes_file) if notes_file is not None else notes or "",
     }
     fields |= {"parameters": pairs} if pairs else {}
     fields |= {"rollbackUnsafe": rollback_unsafe} if rollback_unsafe is not None else {}
@@ -269,6 +269,17 @@ def _warnings(source: Source, release: Release) -> list[str]:
             f"detect an author who approves their own release. Set --author to the address of the person who wrote it."
         )
     return warnings
+
+
+def _read_notes(file: TextIO) -> str:
+    """The notes, or as many as show that they are too long. Raises Failed if they are not text."""
+    from tagship.model.release import NOTES_CHARACTERS
+
+    try:
+        return file.read(NOTES_CHARACTERS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        why = "is not UTF-8 text" if isinstance(error, ValueError) else f"can't be read: {error.strerror}"
+        raise Failed(f"--notes-file: {file.name} {why}. Nothing was uploaded.") from error
 
 
 def _version_of(given: str) -> tuple[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -97,10 +96,10 @@ def role(
     to this stage. The role trusts only that stage's promotion function, and only for this application.
     """
     from tagship_cli.actions import role as made
-    from tagship_cli.actions.documents import read
+    from tagship_cli.actions.documents import bytes_of, read
     from tagship_cli.commands.apply import checked
 
-    configuration = checked(read(file, Path(file).read_bytes()))
+    configuration = checked(read(file, bytes_of(file)))
     place.refuse_a_long_name()
     if publisher and promoter:
         raise click.UsageError("--publisher and --promoter make two different roles: use one at a time.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,12 +45,12 @@ def validate(*, files: tuple[str, ...], show_defaults: bool, as_json: bool) -> N
 
     Reports every problem at once, with its file, line and field. Detects the kind of each file from its content.
     """
-    from tagship_cli.actions.documents import read
+    from tagship_cli.actions.documents import bytes_of, read
 
     names = files or tuple(name for name in _HERE if Path(name).is_file())
     if not names:
         raise click.UsageError(f"This directory has no {_HERE[0]} and no {_HERE[2]}. Name a file.")
-    documents = [read(name if name != "-" else "standard input", _bytes(name)) for name in names]
+    documents = [read(name if name != "-" else "standard input", bytes_of(name)) for name in names]
     if as_json:
         screen.result(_result(documents, show_defaults=show_defaults))
     else:
@@ -92,10 +91,6 @@ def warning_lines(document: Document) -> list[str]:
         f"{screen.clean(document.name)}:{each.line}: {screen.wary('warning')}: {screen.clean(str(each))}"
         for each in document.warnings
     ]
-
-
-def _bytes(name: str) -> bytes:
-    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
 
 
 def _summary(documents: list[Document]) -> str:

@@ -200,7 +200,9 @@ def test_an_invalid_export_is_refused_in_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "file.json"
     for text in NO_EXPORTS:
         file.write_text(text)
-        with pytest.raises(Failed, match=r"is not a Tagship audit export|is not JSON|has version 2|its head"):
+        with pytest.raises(
+            Failed, match=r"does not contain Tagship's audit export|is not JSON|has version 2|its head"
+        ):
             auditing.check_export(file)
 
 
