@@ -111,20 +111,10 @@ class FakeTarget:
 
 
 @dataclass
-class FakeSts:
-    """Says whose credentials these are."""
-
-    account: str = "000000000000"
-
-    def get_caller_identity(self) -> dict[str, str]:
-        return {"Account": self.account, "Arn": f"arn:aws:sts::{self.account}:assumed-role/tagship/it"}
-
-
-@dataclass
 class InRole:
     """Clients in the application's role, by service; or the error that assuming it raises."""
 
-    clients: dict[str, Any] = field(default_factory=lambda: {"sts": FakeSts()})
+    clients: dict[str, Any] = field(default_factory=dict)
     refused: Exception | None = None
     asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     """Each service, and what was to be done there."""

@@ -13,8 +13,8 @@ from tagship.model.errors import (
     TargetMoved,
 )
 from tagship.targets.kind import Finding
-from tests.unit.gates.cases import REVISION, FakeSts, FakeTarget, InRole, case
-from tests.unit.tables import aws_error
+from tests.unit.builders import application, configured
+from tests.unit.gates.cases import REVISION, FakeTarget, InRole, case
 
 REFUSED = CredentialsRefused("The role can't be assumed (AccessDenied).", "This trust policy allows it: {}")
 
@@ -28,7 +28,7 @@ def test_a_target_that_can_be_changed_passes_with_a_dry_run():
         "storefront can be changed. The upload passed its dry run.",
     )
     assert asked.asked == [("check", REVISION), ("dry_run", ["function"])]
-    assert in_role.asked[0] == ("sts", ("sts:GetCallerIdentity",))
+    assert [service for service, _ in in_role.asked] == ["lambda"]
 
 
 def test_the_targets_warnings_are_shown_to_approvers():
@@ -54,28 +54,14 @@ def test_a_role_that_cannot_be_assumed_is_refused_with_the_trust_policy():
     )
 
 
-def test_a_role_in_another_account_is_refused_before_the_target_is_read():
+def test_a_role_in_another_account_is_refused_before_it_is_assumed():
     """Fault 37."""
-    asked = FakeTarget()
-    result = target.check(case(target=asked, in_role=InRole(clients={"sts": FakeSts("999999999999")})))
+    asked, in_role, pinned = FakeTarget(), InRole(), configured(application())
+    pinned["document"]["target"]["role"] = "arn:aws:iam::999999999999:role/tagship-app-storefront"
+    result = target.check(case(target=asked, in_role=in_role, configuration=pinned))
     assert result.verdict is Verdict.FAILED
     assert "is in account 999999999999; the target is in 000000000000" in result.why
-    assert asked.asked == []
-
-
-@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId", "AccessDenied"])
-def test_credentials_refused_later_stop_the_release(code):
-    """Fault 37."""
-
-    class Refusing:
-        def get_caller_identity(self):
-            raise aws_error(code, status=403)
-
-    result = target.check(case(in_role=InRole(clients={"sts": Refusing()})))
-    assert result.verdict is Verdict.FAILED
-    assert code in result.why
-    assert result.why.startswith("Asking who the role arn:aws:iam::")
-    assert "tagship role" in result.remedy
+    assert (asked.asked, in_role.asked) == ([], [])
 
 
 @pytest.mark.parametrize("what", ["check", "dry_run"])

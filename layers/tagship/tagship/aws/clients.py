@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import calling, code_of
-from tagship.aws.rights import Right, as_text, session_policy, trust_policy
+from tagship.aws.rights import Right, account_of, as_text, session_policy, trust_policy
 from tagship.model.errors import CredentialsRefused
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ class Aws:
     clock: Callable[[], float] = time.monotonic
     _clients: dict[tuple[str, str | None, Config], Any] = field(default_factory=dict)
     _sessions: dict[tuple[Errand, str], _Session] = field(default_factory=dict)
+    _assuming: dict[tuple[Errand, str], threading.Lock] = field(default_factory=dict)
+    """Held while a session's role is assumed."""
     _making: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self, service: str, *, region: str | None = None, config: Config = _CONFIG) -> Any:
@@ -133,6 +135,12 @@ class Aws:
             return session.clients[key]
 
     def _session(self, errand: Errand, policy: str) -> _Session:
+        with self._making:
+            alone = self._assuming.setdefault((errand, policy), threading.Lock())
+        with alone:  # of two threads that need the same session, one assumes the role
+            return self._session_of(errand, policy)
+
+    def _session_of(self, errand: Errand, policy: str) -> _Session:
         session = self._sessions.get((errand, policy))
         if session is None or self.clock() >= session.until:
             credentials = self._assume(errand, policy)
@@ -141,11 +149,12 @@ class Aws:
                 # Sessions of other executions are dropped when the first one for this execution is created.
                 kept = {key: held for key, held in self._sessions.items() if key[0] == errand}
                 self._sessions = {**kept, (errand, policy): session}
+                self._assuming = {key: lock for key, lock in self._assuming.items() if key[0] == errand}
         return session
 
     def _assume(self, errand: Errand, policy: str) -> dict[str, str]:
         target, release = errand.target, f"{errand.application} {errand.tag}"
-        accounts = {target.account, target.role.split(":")[4]}
+        accounts = {target.account, account_of(target.role)}
         if not accounts <= errand.allowed_accounts:
             raise CredentialsRefused(
                 f"{release}: this stack may deploy only to {_listed(errand.allowed_accounts)}, but the target "

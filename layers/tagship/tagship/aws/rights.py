@@ -86,6 +86,11 @@ def partition_of(target: Location) -> str:
     return target.role.split(":")[1]
 
 
+def account_of(role: str) -> str:
+    """The account of a role, as its ARN says."""
+    return role.split(":")[4]
+
+
 def function_arn(target: Location, function: str) -> str:
     """The ARN of a function in the target's account and region."""
     return f"arn:{partition_of(target)}:lambda:{target.region}:{target.account}:function:{function}"
