@@ -7,7 +7,7 @@ from typing import cast
 
 from tagship.approval.order import supersede_older
 from tagship.ledger import lock, releases
-from tagship.ledger.table import Ledger, timestamp
+from tagship.ledger.table import HEAD, Ledger, timestamp
 from tagship.model.errors import Overtaken
 from tagship.model.records import ReleaseKey, ReleaseRecord
 from tagship.model.release import Tag
@@ -25,6 +25,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     has ended meanwhile.
     """
     ledger, release = runtime.ledger, cast("ReleaseKey", event["release"])
+    releases.read_ahead(ledger, release["application"], release["tag"], lock.LOCK, HEAD)
     record = releases.get(ledger, release["application"], release["tag"])
     releases.refuse_ended(record, release["attempt"])
     _refuse_behind_newer(ledger, record)

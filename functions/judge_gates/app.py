@@ -5,7 +5,7 @@ from __future__ import annotations
 from tagship import gates
 from tagship.gates.gate import judge
 from tagship.ledger import releases
-from tagship.ledger.table import Fact, of_planning
+from tagship.ledger.table import HEAD, Fact, fact_key, of_planning
 from tagship.model.application import Application
 from tagship.model.facts import FactKind
 from tagship.model.records import GateRecord
@@ -17,6 +17,8 @@ from tagship.text.words import cause_in_words
 def handler(event: Event, runtime: Runtime) -> Event:
     """`{passed, why}`; the ledger gets every gate's result, and which gates were not configured."""
     release, ledger = event["release"], runtime.ledger
+    locked = fact_key(release["tag"], release["attempt"], FactKind.LOCK_ACQUIRED, key=str(event["fence"]))
+    releases.read_ahead(ledger, release["application"], release["tag"], HEAD, locked)
     record = releases.get(ledger, release["application"], release["tag"])
     document = record["configuration"]["document"]
     configuration = Application.from_dict(document) if document else None

@@ -17,6 +17,7 @@ from tagship.runtime import Event, Runtime, step
 def handler(event: Event, runtime: Runtime) -> Event:
     """The plan, short enough for the console; the ledger has the full plan."""
     release = runtime.release(event)
+    release.read_ahead()
     record, spec = release.record, release.configuration.target
     manifest = Manifest.from_dict(manifest_of(record))
     artifacts = artifacts_of(record)
@@ -27,7 +28,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     change = target.plan(artifacts, manifest.parameters, weighted=len(steps) > 1)
     if change.baseline is None:
         steps = only_step(step_seconds, floor=floor)
-    current = release.current
+    current = release.current  # after the target: what changes it later also changes the target's etag
     location: LocationPlan = {
         "location": f"{spec.account}/{spec.region}",
         "baseline": change.baseline,
@@ -48,5 +49,5 @@ def handler(event: Event, runtime: Runtime) -> Event:
     plan["digest"] = release_digest(record, plan)
     data = {"summary": plan["summary"], "digest": plan["digest"], "from": plan["from"]}
     planned = release.fact(FactKind.DEPLOYMENT_PLANNED, key=of_planning(event["planning"]), data=data)
-    releases.mark(runtime.ledger, planned, plan=plan, replaces=current)
+    releases.mark(release.ledger, planned, plan=plan, replaces=current)
     return {name: plan[name] for name in ("nothingToChange", "summary", "from", "to", "digest")}

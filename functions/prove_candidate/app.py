@@ -22,9 +22,10 @@ def handler(event: Event, runtime: Runtime) -> Event:
     Raises PlanChanged, TargetInvalid, CandidateUnhealthy, LockLost, CredentialsRefused, NotStable; no traffic has moved.
     """
     release, deployment = runtime.release(event), event["deployment"]
+    release.read_ahead()
     record, location, settings = release.record, location_of(release.record), runtime.settings
     lock.renew(
-        runtime.ledger,
+        release.ledger,
         application=release.application,
         fence=deployment["fence"],
         seconds=settings.deployment_seconds + settings.rollback_seconds + lock.SPARE_SECONDS,
@@ -55,5 +56,5 @@ def handler(event: Event, runtime: Runtime) -> Event:
         described = release.kind.describe(release.configuration.target, candidate)
         data = {"candidate": described, "checks": [result.as_dict() for result in results]}
         standing = standing_of(location, candidate=candidate)
-        releases.mark(runtime.ledger, release.fact(FactKind.CANDIDATE_PROVEN, data=data), standing=standing)
+        releases.mark(release.ledger, release.fact(FactKind.CANDIDATE_PROVEN, data=data), standing=standing)
     return {"wait": wait}

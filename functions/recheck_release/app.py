@@ -24,7 +24,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
     while another release holds the lock, Overtaken if a newer one went first, TargetMoved if someone else changed the
     target.
     """
-    release, ledger, execution = runtime.release(event), runtime.ledger, event["execution"]
+    release, execution = runtime.release(event), event["execution"]
+    ledger = release.ledger
+    release.read_ahead(lock.LOCK)
     record, plan, now, settings = release.record, release.record["plan"], runtime.now(), runtime.settings
     again, wait, fence = record["phase"] == releases.AGAIN, 0, 0  # the answer of a try before was lost
     deadline = now + timedelta(seconds=settings.deployment_seconds)

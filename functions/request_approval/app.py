@@ -10,6 +10,7 @@ from tagship.approval.request.proposals import only_newest
 from tagship.approval.request.request import request_of, send_links
 from tagship.aws.clients import QUICK
 from tagship.ledger import approvals, releases
+from tagship.ledger.table import HEAD
 from tagship.model.records import ReleaseKey
 from tagship.runtime import Event, Runtime, step
 
@@ -21,20 +22,25 @@ def handler(event: Event, runtime: Runtime) -> Event:
     Raises NoChannelReached if no approver could be notified, LockLost if the release has ended or lost its lock.
     """
     release, stepfunctions = event["release"], runtime.aws.client("stepfunctions")
-    record = releases.of_attempt(runtime.ledger, cast("ReleaseKey", release))
+    ledger = runtime.ledger
+    releases.read_ahead(ledger, release["application"], release["tag"], HEAD)
+    record = releases.of_attempt(ledger, cast("ReleaseKey", release))
     new_request = request_of(
         record, now=runtime.now(), longest=runtime.settings.approval_seconds, random=runtime.random
     )
     request = approvals.request(
-        runtime.ledger, new_request, execution=event["execution"], fence=event["lock"]["fence"]
+        ledger,
+        new_request,
+        execution=event["execution"],
+        fence=event["lock"]["fence"],
+        token=event["taskToken"],
     )
-    approvals.waits_on(runtime.ledger, request["id"], event["taskToken"])
-    request = only_newest(runtime.ledger, stepfunctions, request)
+    request = only_newest(ledger, stepfunctions, request)
     if request["status"] != approvals.OPEN:
-        deliver(runtime.ledger, stepfunctions, request["id"])
+        deliver(ledger, stepfunctions, request["id"])
         return {}
     send_links(
-        runtime.ledger,
+        ledger,
         request,
         client=functools.partial(runtime.aws.client, config=QUICK),
         settings=runtime.settings,

@@ -8,6 +8,7 @@ from tagship.deployment.restoring import restore
 from tagship.deployment.rollback import Order, bars_only, joined
 from tagship.deployment.settling import rollback_settle_by
 from tagship.health.together import checks_for
+from tagship.ledger import lock
 from tagship.ledger.table import timestamp
 from tagship.model.records import ReleaseRecord
 from tagship.runtime import Event, Release, Runtime, name_of, step
@@ -21,8 +22,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
     release moves traffic, TargetMoved if someone else changed the target, BaselineMissing.
     """
     order, execution = Order.from_dict(event["order"]), event["execution"]
-    ledger, rollback = runtime.ledger, name_of(execution)
     release = runtime.release_of(order.application, order.tag, attempt=order.attempt, execution=execution)
+    ledger, rollback = release.ledger, name_of(execution)
+    release.read_ahead(lock.LOCK)
     record = release.record
     waited = joined(ledger, order, record, execution=execution, rollback=rollback)
     barred = bars_only(ledger, order, record, rollback=rollback, execution=execution)

@@ -21,11 +21,12 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
     Raises CandidateNotReady while someone else changes the target, AwsUnavailable.
     """
-    release = event["release"]
-    record = releases.get(runtime.ledger, release["application"], release["tag"])
+    release, ledger = event["release"], runtime.ledger
+    releases.read_ahead(ledger, release["application"], release["tag"], releases.CURRENT)
+    record = releases.get(ledger, release["application"], release["tag"])
     case = Case.of(
         record,
-        current=releases.current(runtime.ledger, release["application"]),
+        current=releases.current(ledger, release["application"]),
         now=runtime.now(),
         settings=runtime.settings,
         client=runtime.aws.client,
@@ -33,7 +34,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         look_at=target_of,
         voters=voters,
         ask_what_serves=partial(_ask_what_serves, runtime, event),
-        freezes=lambda: freezes.standing(runtime.ledger, release["application"]),
+        freezes=lambda: freezes.standing(ledger, release["application"]),
     )
     return {"results": gates.run(event["gate"], case, pause=runtime.pause)}
 

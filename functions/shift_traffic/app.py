@@ -5,7 +5,7 @@ from __future__ import annotations
 from tagship.deployment.settling import settle_by
 from tagship.deployment.shifting import shift
 from tagship.ledger import lock
-from tagship.ledger.table import timestamp
+from tagship.ledger.table import fact_key, timestamp
 from tagship.model.facts import FactKind
 from tagship.model.rollout import longest_step, look_every
 from tagship.runtime import Event, Runtime, step
@@ -19,22 +19,24 @@ def handler(event: Event, runtime: Runtime) -> Event:
     """
     release, deployment, settings = runtime.release(event), event["deployment"], runtime.settings
     index, fence = deployment["next"], deployment["fence"]
+    key = f"{index:03}"
+    release.read_ahead(fact_key(release.tag, release.attempt, FactKind.TRAFFIC_SHIFTED, key))
     percent, bake = deployment["steps"][index]["percent"], deployment["steps"][index]["bake"]
     every = look_every(release.configuration.health, deployment_seconds=settings.deployment_seconds)
     settle_seconds = release.kind.settle_seconds
     step_seconds = longest_step(bake, every=every, health_seconds=settings.health_seconds) + settle_seconds
     lock.renew(
-        runtime.ledger,
+        release.ledger,
         application=release.application,
         fence=fence,
         seconds=step_seconds + settings.rollback_seconds + lock.SPARE_SECONDS,
     )
     data = {"percent": percent, "bake": bake, "step": index + 1, "of": deployment["count"], "fence": fence}
     shift(
-        runtime.ledger,
+        release.ledger,
         release.target(),
         release.record,
-        release.fact(FactKind.TRAFFIC_SHIFTED, key=f"{index:03}", data=data),
+        release.fact(FactKind.TRAFFIC_SHIFTED, key=key, data=data),
         percent=percent,
         fence=fence,
     )

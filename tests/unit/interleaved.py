@@ -414,8 +414,9 @@ class World:
                 longest=10**6,
                 random=self._bytes,
             )
-            request = approvals.request(self.ledger, new_request, fence=fence, execution=execution.arn)
-            approvals.waits_on(self.ledger, request["id"], token)
+            request = approvals.request(
+                self.ledger, new_request, fence=fence, execution=execution.arn, token=token
+            )
             if request["status"] != approvals.OPEN:
                 deliver(self.ledger, self, request["id"])
 

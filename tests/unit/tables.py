@@ -123,6 +123,10 @@ class MemoryTable:
         found = self.items.get(_key_of(Key))
         return {"Item": dict(found)} if found else {}
 
+    def transact_get_items(self, *, TransactItems: list[dict[str, Any]]) -> dict[str, Any]:
+        found = [self.items.get(_key_of(each["Get"]["Key"])) for each in TransactItems]
+        return {"Responses": [{"Item": dict(item)} if item else {} for item in found]}
+
     def query(self, *, KeyConditionExpression: str, ExpressionAttributeValues: Any, **options: Any) -> Any:
         given = ExpressionAttributeValues
         match KeyConditionExpression:

@@ -18,7 +18,7 @@ from tagship.aws.clients import Aws, Errand
 from tagship.aws.rights import ClientAs
 from tagship.aws.secrets import RecentSecrets
 from tagship.ledger import releases
-from tagship.ledger.table import Fact, Ledger
+from tagship.ledger.table import HEAD, Fact, Ledger
 from tagship.ledger.visits import Allowance
 from tagship.model.errors import EventNotUnderstood, TagshipError
 from tagship.model.facts import FactKind
@@ -120,12 +120,23 @@ class Release:
         return f"{self.application} {self.tag}"
 
     @functools.cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, for this invocation alone."""
+        return self.runtime.ledger
+
+    def read_ahead(self, *also: str) -> None:
+        """Reads with one request what the step reads next: the record, the last fact, and more of its application by sort
+        key.
+        """
+        releases.read_ahead(self.ledger, self.application, self.tag, HEAD, *also)
+
+    @functools.cached_property
     def record(self) -> ReleaseRecord:
         """Read once, on first use.
 
         Raises ApplicationUnknown if the ledger has none.
         """
-        return releases.get(self.runtime.ledger, self.application, self.tag)
+        return releases.get(self.ledger, self.application, self.tag)
 
     @functools.cached_property
     def configuration(self) -> Application:
@@ -139,7 +150,7 @@ class Release:
     @property
     def current(self) -> CurrentRecord | None:
         """The release in production now."""
-        return releases.current(self.runtime.ledger, self.application)
+        return releases.current(self.ledger, self.application)
 
     @property
     def client_as(self) -> ClientAs:

@@ -45,6 +45,11 @@ def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notar
         )
     counted = _recounted(facts, record)
     found = groups.as_they_are(ledger, counted)
+    requests.read_proofs_ahead(
+        ledger,
+        record["approval"],
+        [vote["approver"] for vote in votes(found) if vote["decision"] == "approve"],
+    )
     unproven = [
         vote["approver"]
         for vote in votes(found)

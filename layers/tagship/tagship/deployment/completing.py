@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from tagship.deployment.locations import location_of
-from tagship.ledger import promotions, releases, watches
-from tagship.ledger.table import Change, Ledger, timestamp
+from tagship.ledger import lock, promotions, releases, watches
+from tagship.ledger.table import HEAD, Change, Ledger, fact_key, timestamp
 from tagship.model.application import Application
 from tagship.model.errors import LockLost
 from tagship.model.facts import FactKind
@@ -20,6 +20,8 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
     Raises LockLost if another execution has taken the release over: it was, or is being, rolled back.
     """
     application, tag = release["application"], release["tag"]
+    started = fact_key(tag, release["attempt"], FactKind.DEPLOYMENT_STARTED, key="")
+    releases.read_ahead(ledger, application, tag, HEAD, lock.LOCK, started)
     record = releases.of_attempt(ledger, release)
     plan, since = record["plan"], timestamp(ledger.now())
     why = (

@@ -240,11 +240,10 @@ def make_way(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: 
 
 def served(ledger: Ledger, record: ReleaseRecord, until: datetime) -> list[dict[str, int]]:
     """The candidate's share of traffic, step by step, and for how many seconds; empty if it had none."""
+    release = (record["application"], record["tag"], record["attempt"])
+    keys = [f"{index:03}" for index in range(len(record["plan"].get("steps", ())))]
     shifts = []
-    for index in range(len(record["plan"].get("steps", ()))):
-        fact = ledger.fact(
-            record["application"], record["tag"], record["attempt"], FactKind.TRAFFIC_SHIFTED, f"{index:03}"
-        )
+    for fact in ledger.facts_with(*release, FactKind.TRAFFIC_SHIFTED, keys):
         if fact is None:
             break
         shifts.append((fact["data"]["percent"], datetime.fromisoformat(fact["at"])))

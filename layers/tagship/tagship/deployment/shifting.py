@@ -14,7 +14,8 @@ def shift(
 ) -> None:
     """Does nothing if this step was done before: a late duplicate must not undo a later step.
 
-    `record` was read first: if its etag is of this step or a later one, the fact of this step exists too.
+    `record` was read before the fact of this step, or with it: if its etag is of this step or a later one, so is that fact
+    there.
 
     Raises LockLost, TargetMoved and CredentialsRefused; in these cases this attempt has moved nothing.
     """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import cast
 
 from tagship.ledger import lock, releases
-from tagship.ledger.table import Fact, Ledger, Refused, application_key, of_planning, timestamp
+from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, as_read, of_planning, timestamp
 from tagship.ledger.table import approval_key as _pk
 from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, IdentityUnproven, LockLost
 from tagship.model.facts import FactKind
@@ -35,8 +35,10 @@ _SECRET = "taskToken"  # noqa: S105 (an attribute's name)
 def get(ledger: Ledger, approval_id: str) -> RequestRecord | None:
     """The request and its decisions, without the task token."""
     item = ledger.get(_pk(approval_id), _APPROVAL)
-    if item is None:
-        return None
+    return None if item is None else _without_token(item)
+
+
+def _without_token(item: Item) -> RequestRecord:
     return cast("RequestRecord", {name: value for name, value in item.items() if name != _SECRET})
 
 
@@ -46,10 +48,13 @@ def task_token(ledger: Ledger, approval_id: str) -> str:
     return str(item.get(_SECRET, "")) if item else ""
 
 
-def request(ledger: Ledger, approval: NewRequest, *, execution: str, fence: int = 0) -> RequestRecord:
+def request(
+    ledger: Ledger, approval: NewRequest, *, execution: str, fence: int = 0, token: str = ""
+) -> RequestRecord:
     """Opens the request, once for each plan; a second call returns the existing request, whatever id it has.
 
     This also releases the lock with this fencing number, so that others can go first while people decide. 0 for none.
+    `token` is the task token that the state machine waits with.
 
     The fact keeps the id: of two concurrent calls, each with its own id, one opens the request and both return it.
 
@@ -74,6 +79,7 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str, fence: int 
         "decisions": [],
         "sent": {},
         "askedAt": timestamp(ledger.now()),
+        **({_SECRET: token, "delivered": False} if token else {}),
         **approval,
     }
     running = ledger.update(
@@ -92,8 +98,12 @@ def request(ledger: Ledger, approval: NewRequest, *, execution: str, fence: int 
             f"{approval['application']} {approval['tag']}: the release has already ended or lost its lock. "
             "Nobody was asked to approve it."
         ) from refused
-    found = get(ledger, approval["id"] if opened else _asked_as(ledger, fact))
+    if opened:
+        return _without_token(as_read(item))
+    found = get(ledger, _asked_as(ledger, fact))
     assert found is not None
+    if token:
+        waits_on(ledger, found["id"], token)
     return found
 
 
@@ -208,6 +218,11 @@ def decide(
         except Refused:
             continue  # someone decided at the same moment: read again, and raise if that ended the request
         raise AlreadyDecided(f"{approver} has already decided.")
+
+
+def read_proofs_ahead(ledger: Ledger, approval_id: str, approvers: Sequence[str]) -> None:
+    """Reads the stored proofs of these approvers with one request, for `proof_of`."""
+    ledger.read_ahead(*((_pk(approval_id), _proof_key(who)) for who in approvers))
 
 
 def proof_of(ledger: Ledger, approval_id: str, approver: str) -> Mapping[str, object]:

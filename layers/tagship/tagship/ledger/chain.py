@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
-from tagship.ledger.table import Ledger, application_key, digest_of, fact_key
+from tagship.ledger.table import Ledger, digest_of, fact_key
 from tagship.model.records import FactRecord, HeadRecord
 
 Read = Mapping[str, Any]
@@ -65,7 +65,7 @@ def read(ledger: Ledger, application: str, *, since: int = 1) -> tuple[HeadRecor
 
 def head_of(ledger: Ledger, application: str) -> HeadRecord | None:
     """The number and the digest of the application's last fact: `{last, digest}`; None if there is none."""
-    item = ledger.get(application_key(application), "HEAD")
+    item = ledger.head(application)
     return {"last": item["last"], "digest": item["digest"]} if item else None
 
 

@@ -16,7 +16,7 @@ from tagship.model.errors import LockHeld, LockKept, LockLost
 from tagship.model.facts import FactKind
 from tagship.text.times import clock, moment
 
-_LOCK = "LOCK"
+LOCK = "LOCK"
 SPARE_SECONDS = 120
 """Added to the work that a lease covers, so that it never ends while its holder is merely slow."""
 
@@ -63,7 +63,7 @@ class Holder:
 
 def holder(ledger: Ledger, application: str) -> Holder | None:
     """The holder of the application's lock, if there is one (the lease may have expired)."""
-    return _holder_in(ledger.get(application_key(application), _LOCK) or {})
+    return _holder_in(ledger.get(application_key(application), LOCK) or {})
 
 
 def _holder_in(item: Item) -> Holder | None:
@@ -84,7 +84,7 @@ def _holder_in(item: Item) -> Holder | None:
 
 def open_ones(ledger: Ledger) -> list[tuple[str, Holder]]:
     """Every application whose lock is held and not kept for a person, with the holder."""
-    found = [(str(item["pk"]), ledger.get(str(item["pk"]), _LOCK) or {}) for item in ledger.open_of("lock")]
+    found = [(str(item["pk"]), ledger.get(str(item["pk"]), LOCK) or {}) for item in ledger.open_of("lock")]
     return [
         (pk.removeprefix(application_key("")), present)
         for pk, item in found
@@ -117,7 +117,7 @@ def acquire(
     person.
     """
     pk = application_key(application)
-    item = ledger.get(pk, _LOCK) or {}
+    item = ledger.get(pk, LOCK) or {}
     known = int(item.get("fence", 0))
     ends = timestamp(ledger.now() + timedelta(seconds=seconds))
     present = _holder_in(item)
@@ -139,7 +139,7 @@ def acquire(
     by_a_rollback: dict[str, Any] = {"rollback": True} if taking_over else {}
     change = ledger.update(
         pk,
-        _LOCK,
+        LOCK,
         only_if=only_if,
         values=values,
         remove=("upkeep",),
@@ -183,7 +183,7 @@ def borrow(ledger: Ledger, *, application: str, tag: str, attempt: int, executio
     Raises LockHeld while a release has the lock, LockKept if it is kept for a person.
     """
     pk = application_key(application)
-    item = ledger.get(pk, _LOCK) or {}
+    item = ledger.get(pk, LOCK) or {}
     known, present = int(item.get("fence", 0)), _holder_in(item)
     if present and present.kept:
         raise LockKept(
@@ -202,7 +202,7 @@ def borrow(ledger: Ledger, *, application: str, tag: str, attempt: int, executio
     ends = timestamp(ledger.now() + timedelta(seconds=seconds))
     change = ledger.update(
         pk,
-        _LOCK,
+        LOCK,
         only_if=only_if,
         values=values,
         kind="lock",
@@ -243,7 +243,7 @@ def renew(ledger: Ledger, *, application: str, fence: int, seconds: int) -> Lock
         ledger.write(
             ledger.update(
                 application_key(application),
-                _LOCK,
+                LOCK,
                 only_if="#fence = :fence AND attribute_exists(#tag)",
                 values={":fence": fence},
                 leaseEnds=ends,
@@ -261,7 +261,7 @@ def freed(ledger: Ledger, *, application: str, fence: int) -> Change:
     """The released lock, for the transaction that asks people or writes the ending; the number stays."""
     return ledger.update(
         application_key(application),
-        _LOCK,
+        LOCK,
         only_if="#fence = :fence",
         values={":fence": fence},
         remove=("tag", "attempt", "execution", "leaseEnds", "since", "kept", "rollback", "upkeep", "open"),
@@ -272,7 +272,7 @@ def kept(ledger: Ledger, *, application: str, fence: int) -> Change:
     """The lock kept for a person, for the transaction that writes ROLLBACK_FAILED."""
     return ledger.update(
         application_key(application),
-        _LOCK,
+        LOCK,
         only_if="#fence = :fence",
         values={":fence": fence},
         remove=("open",),

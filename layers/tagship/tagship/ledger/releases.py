@@ -23,7 +23,7 @@ from tagship.model.records import (
 )
 from tagship.model.release import Retry, Status
 
-_CURRENT = "CURRENT"
+CURRENT = "CURRENT"
 _STORED = ("pk", "sk", "kind", "open")
 ASKED = "approval"
 """The phase of a release that waits for people. It does not hold the lock: others can go first."""
@@ -187,6 +187,12 @@ def get(ledger: Ledger, application: str, tag: str) -> ReleaseRecord:
     return record
 
 
+def read_ahead(ledger: Ledger, application: str, tag: str, *also: str) -> None:
+    """Reads a release's record and more of its application, by sort key, with one request, for the reads that follow."""
+    pk = application_key(application)
+    ledger.read_ahead(*((pk, sk) for sk in (_key(tag), *also)))
+
+
 def of_attempt(ledger: Ledger, release: ReleaseKey) -> ReleaseRecord:
     """The release's current record, if this attempt is the current one.
 
@@ -212,7 +218,7 @@ def _record(item: Item) -> ReleaseRecord:
 
 def current(ledger: Ledger, application: str) -> CurrentRecord | None:
     """The release in production, according to the ledger; None before the first release, and after its rollback."""
-    item = ledger.get(application_key(application), _CURRENT)
+    item = ledger.get(application_key(application), CURRENT)
     return cast("CurrentRecord", item) if item and "tag" in item else None
 
 
@@ -614,12 +620,12 @@ def _current_change(
 
 
 def _currently(ledger: Ledger, pk: str, serves: CurrentRecord | None) -> Change:
-    return ledger.put({**({} if serves is None else serves), "pk": pk, "sk": _CURRENT, "kind": "current"})
+    return ledger.put({**({} if serves is None else serves), "pk": pk, "sk": CURRENT, "kind": "current"})
 
 
 def currently(ledger: Ledger, serves: CurrentRecord, *, before: CurrentRecord | None) -> Change:
     """Replaces the current release, if it is still the one that was read."""
-    item = {**serves, "pk": application_key(serves["application"]), "sk": _CURRENT, "kind": "current"}
+    item = {**serves, "pk": application_key(serves["application"]), "sk": CURRENT, "kind": "current"}
     if before is None:
         return ledger.put(item, only_if="attribute_not_exists(#since)")
     return ledger.put(item, only_if="#since = :since", values={":since": before["since"]})

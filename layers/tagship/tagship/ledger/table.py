@@ -47,6 +47,9 @@ from tagship.model.records import FactRecord
 Item = dict[str, Any]
 Change = dict[str, Any]
 
+HEAD = "HEAD"
+"""The sort key of an application's last fact: its number and digest, which the next one follows."""
+
 _TRIES = 12
 _THROTTLED_TRIES = 3
 """botocore also retries each of these: all attempts together end before the function that writes."""
@@ -61,7 +64,7 @@ _PASSING = (
 )
 """Reasons for a cancelled transaction that allow another attempt."""
 _MANY = 100
-"""The limit of BatchGetItem."""
+"""The limit of BatchGetItem and TransactGetItems."""
 _DIGITS, _SMALLEST, _LARGEST = 38, 1e-130, 9e125
 """The number of digits of a number in DynamoDB."""
 _serializer = TypeSerializer()
@@ -102,12 +105,38 @@ class Ledger:
     now: Callable[[], datetime]
     pause: Callable[[float], None] = time.sleep
     _heads: dict[str, Item] = field(default_factory=dict, init=False, compare=False, repr=False)
-    """The last fact that this object itself wrote, by partition: the next one is usually written after it."""
+    """The last fact that this object itself wrote or read, by partition: the next one is usually written after it."""
+    _ahead: dict[tuple[str, str], Item | None] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
+    def read_ahead(self, *keys: tuple[str, str]) -> None:
+        """Reads these items as they are at one moment, with one request; the next `get` of each returns that, once.
+
+        What changes meanwhile is refused by the condition of the write that depends on it, and then read again. DynamoDB
+        refuses this request while someone writes one of the items; then each `get` reads for itself.
+        """
+        wanted = list(dict.fromkeys(keys))
+        asked = [
+            {"Get": {"TableName": self.table, "Key": _packed({"pk": pk, "sk": sk})}} for pk, sk in wanted
+        ]
+        for begin in range(0, len(wanted), _MANY):
+            try:
+                with calling("Reading the ledger"):
+                    answer = self.client.transact_get_items(TransactItems=asked[begin : begin + _MANY])
+            except ClientError as error:
+                if code_of(error) != "TransactionCanceledException":
+                    raise
+                return
+            for key, found in zip(wanted[begin:], answer["Responses"], strict=False):
+                self._ahead[key] = unpacked(found["Item"]) if "Item" in found else None
+
     def get(self, pk: str, sk: str) -> Item | None:
         """One item, with every write that was acknowledged."""
+        if (pk, sk) in self._ahead:
+            return self._ahead.pop((pk, sk))
         with calling("Reading the ledger"):
             answer = self.client.get_item(
                 TableName=self.table, Key=_packed({"pk": pk, "sk": sk}), ConsistentRead=True
@@ -202,6 +231,21 @@ class Ledger:
         found = self.get(application_key(application), fact_key(tag, attempt, name, key))
         return cast("FactRecord | None", found)
 
+    def facts_with(
+        self, application: str, tag: str, attempt: int, name: FactKind, keys: Sequence[str]
+    ) -> list[FactRecord | None]:
+        """The facts of one name with these keys, read with one request; None for one that has not happened."""
+        pk = application_key(application)
+        self.read_ahead(*((pk, fact_key(tag, attempt, name, key)) for key in keys))
+        return [self.fact(application, tag, attempt, name, key) for key in keys]
+
+    def head(self, application: str) -> Item | None:
+        """The number and the digest of an application's last fact; the next fact that this object writes follows it."""
+        pk = application_key(application)
+        if found := self.get(pk, HEAD):
+            self._heads[pk] = found
+        return found
+
     def _pages(self, request: dict[str, object], limit: int | None) -> Iterator[Item]:
         left = limit
         while True:
@@ -230,7 +274,7 @@ class Ledger:
         pk = application_key(fact.application)
         for attempt in range(_TRIES):
             # A head that is no longer the last one is refused by the transaction's condition, and read again.
-            head = self._heads.pop(pk, None) or self.get(pk, "HEAD") or {"last": 0, "digest": ""}
+            head = self._heads.pop(pk, None) or self.get(pk, HEAD) or {"last": 0, "digest": ""}
             item = self._item(fact, head)
             try:
                 self._in_turn(
@@ -394,7 +438,7 @@ class Ledger:
         first = not head["last"]
         return self.update(
             pk,
-            "HEAD",
+            HEAD,
             only_if="attribute_not_exists(pk)" if first else "#last = :known",
             values={} if first else {":known": head["last"]},
             last=item["seq"],
@@ -453,6 +497,11 @@ def digest_of(document: object) -> str:
 def unpacked(item: Mapping[str, Any]) -> Item:
     """An item as plain data; DynamoDB's decimals become int where they are whole, float where not."""
     return {name: _plain_all(_deserializer.deserialize(value)) for name, value in item.items()}
+
+
+def as_read(item: Mapping[str, object]) -> Item:
+    """An item that was just written, as it will be read."""
+    return unpacked(_packed(item))
 
 
 def _packed(item: Mapping[str, object]) -> dict[str, object]:

@@ -1,0 +1,78 @@
+"""Items that a step needs together are read with one request, as they are at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tagship.ledger import lock, releases
+from tagship.ledger.table import HEAD, Fact, Ledger, application_key
+from tests.unit.tables import aws_error
+
+PK = application_key("storefront")
+ONE = Fact(application="storefront", tag="v1.0.0", attempt=1, name="Release Read")  # type: ignore[arg-type]
+TWO = replace(ONE, name="Gates Passed")  # type: ignore[arg-type]
+
+
+@dataclass
+class Counting:
+    """A client that counts what is asked of it, and may refuse to read several items at once."""
+
+    client: Any
+    conflicts: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.append(name)
+        return getattr(self.client, name)
+
+    def transact_get_items(self, **request: Any) -> Any:
+        self.asked.append("transact_get_items")
+        if self.conflicts:
+            raise aws_error("TransactionCanceledException")
+        return self.client.transact_get_items(**request)
+
+
+def counted(ledger: Ledger, *, conflicts: bool = False) -> tuple[Ledger, list[str]]:
+    client = Counting(ledger.client, conflicts=conflicts)
+    return replace(ledger, client=client), client.asked
+
+
+def test_what_was_read_ahead_is_read_no_more(ledger: Ledger) -> None:
+    ledger.record(ONE)
+    here, asked = counted(ledger)
+    releases.read_ahead(here, "storefront", "v1.0.0", HEAD, lock.LOCK, HEAD)
+    assert lock.holder(here, "storefront") is None
+    assert here.record(TWO)
+    assert asked == ["transact_get_items", "transact_write_items"]
+
+
+def test_what_was_read_ahead_counts_once(ledger: Ledger) -> None:
+    ledger.record(ONE)
+    here, asked = counted(ledger)
+    here.read_ahead((PK, HEAD))
+    assert (here.get(PK, HEAD) or {})["last"] == 1
+    ledger.record(TWO)
+    assert (here.get(PK, HEAD) or {})["last"] == 2
+    assert asked == ["transact_get_items", "get_item"]
+
+
+def test_a_fact_follows_the_last_one_though_another_was_written_since_it_was_read_ahead(
+    ledger: Ledger,
+) -> None:
+    ledger.record(ONE)
+    here, asked = counted(ledger)
+    here.read_ahead((PK, HEAD))
+    ledger.record(TWO)
+    assert here.record(replace(ONE, name="Gates Failed"))  # type: ignore[arg-type]
+    assert [fact["seq"] for fact in ledger.facts_in_order("storefront")] == [1, 2, 3]
+    assert asked == ["transact_get_items", "transact_write_items", "get_item", "transact_write_items"]
+
+
+def test_each_item_is_read_for_itself_while_someone_writes_one_of_them(ledger: Ledger) -> None:
+    ledger.record(ONE)
+    here, asked = counted(ledger, conflicts=True)
+    here.read_ahead((PK, HEAD), (PK, lock.LOCK))
+    assert (here.get(PK, HEAD) or {})["last"] == 1
+    assert here.get(PK, lock.LOCK) is None
+    assert asked == ["transact_get_items", "get_item", "get_item"]
