@@ -32,7 +32,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     )
     artifacts = artifacts_of(record)
     target = release.target(objects=[pinned for _, pinned in artifacts.values()])
-    prepared = target.prepare(artifacts, location["candidate"], partial(made.add, runtime.ledger, record))
+    prepared = target.prepare(artifacts, location["candidate"], partial(made.add, release.ledger, record))
     wait = wait_or_refuse(
         prepared.wait,
         by=datetime.fromisoformat(deployment["proveBy"]),

@@ -7,7 +7,7 @@ from datetime import timedelta
 from tagship.approval.order import is_outdated
 from tagship.approval.recount import notary_of, prove_decisions
 from tagship.deployment import recheck
-from tagship.deployment.locations import location_of, move_to
+from tagship.deployment.locations import location_of, move_to, plan_of
 from tagship.deployment.settling import settle_by
 from tagship.ledger import lock, releases
 from tagship.ledger.table import timestamp
@@ -27,7 +27,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
     release, execution = runtime.release(event), event["execution"]
     ledger = release.ledger
     release.read_ahead(lock.LOCK)
-    record, plan, now, settings = release.record, release.record["plan"], runtime.now(), runtime.settings
+    record, now, settings = release.record, runtime.now(), runtime.settings
+    plan = plan_of(record)
     again, wait, fence = record["phase"] == releases.AGAIN, 0, 0  # the answer of a try before was lost
     deadline = now + timedelta(seconds=settings.deployment_seconds)
     if not again:
