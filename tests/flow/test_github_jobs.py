@@ -61,7 +61,7 @@ def webhook(world: World, payload: dict[str, Any], *, key: str = WEBHOOK_SECRET)
 
 
 def notify(world: World) -> None:
-    """Every fact of the ledger goes to the channel again, oldest first: what was sent before is not sent twice."""
+    """Sends every fact of the ledger to the channel again, oldest first; nothing is sent twice."""
     for fact in list(world.ledger.facts_in_order("storefront")):
         if fact["name"] in FACTS:
             message = message_for("github-jobs", fact["sk"])

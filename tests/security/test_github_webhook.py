@@ -1,4 +1,4 @@
-"""Only GitHub, for this application's repository and environment, has a job recorded; everybody else is told nothing."""
+"""Only GitHub, for this application's repository and environment, can have a job recorded; everybody else learns nothing."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ FOREIGN: dict[str, tuple[dict[str, Any], int]] = {
 def test_a_signed_request_that_is_not_for_this_application_is_not_recorded(
     here: Here, changes: dict[str, Any], status: int
 ) -> None:
-    """And GitHub, which shows the answer to the App's owner, is told why."""
+    """GitHub gets the reason, which it shows to the App's owner."""
     answer = here.send(asking(**changes))
     assert answer.status == status
     assert answer.body

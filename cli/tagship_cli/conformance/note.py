@@ -1,4 +1,4 @@
-"""Remembers, in a file beside the trial, what served before it. So the next run can clean up after one that was killed."""
+"""Records the original revision in a file beside the trial, so that the next run can clean up after a killed one."""
 
 from __future__ import annotations
 

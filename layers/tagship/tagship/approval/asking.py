@@ -1,4 +1,4 @@
-"""A request as it stands now: without those who have left a group since they were asked."""
+"""Reads a request without the people who have left a group since they were asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tagship.model.records import RequestRecord
 
 
 def request_now(ledger: Ledger, approval_id: str) -> RequestRecord | None:
-    """The request, read consistently; None where there is none."""
+    """The request, read consistently; None if there is none."""
     found = approvals.get(ledger, approval_id)
     return groups.as_they_are(ledger, found) if found else None
 

@@ -183,7 +183,7 @@ def _approvals(number: int) -> str:
 
 
 def _short_of(record: NewRequest, short: Sequence[tuple[RuleData, int]]) -> str:
-    """Which rules stay empty, where there are several; one person meets one rule."""
+    """The rules that nobody meets, if there are several. One person meets one rule."""
     if len(rules_of(record)) < 2:
         return ""
     return "; " + ", ".join(f"{number} missing for {named(rule)}" for rule, number in short)

@@ -49,7 +49,7 @@ def may_begin(ledger: Ledger, record: ReleaseRecord, configuration: Application)
 
     Raises CalendarClosed for a release that does not wait, or has waited too long.
     """
-    if record["phase"] == releases.BEGUN:  # and its answer was not heard: what has begun goes on
+    if record["phase"] == releases.BEGUN:  # its response was lost: a started deployment continues
         return Leave()
     waits = record.get("waits")
     leave = schedule.leave(

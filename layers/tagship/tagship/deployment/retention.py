@@ -203,9 +203,9 @@ def apply(
     look: Callable[[], Sequence[Fate]],
     who: str,
 ) -> Generator[Done]:
-    """Deletes what goes, one after the other, under the application's lock. One that is refused does not stop the others.
+    """Deletes revisions one by one under the application's lock. A refused deletion does not stop the others.
 
-    `look` computes the fates again under the lock: where they are not those that were shown, nothing is deleted.
+    `look` computes the fates again under the lock: if they differ from those that were shown, nothing is deleted.
 
     Raises RetentionRefused, LockHeld, LockKept before anything is deleted, LockLost when a rollback took the lock over.
     """

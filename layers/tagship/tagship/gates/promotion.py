@@ -1,4 +1,4 @@
-"""promotion: the same bytes succeeded in the previous stage, confirmed by the signature of whoever promoted them."""
+"""promotion: the same bytes succeeded in the previous stage, confirmed by the promoter's signature."""
 
 from __future__ import annotations
 

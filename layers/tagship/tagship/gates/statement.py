@@ -34,7 +34,7 @@ class Statement:
         return json.dumps({"schemaVersion": _VERSION, **asdict(self)}, indent=2).encode() + b"\n"
 
     def says_the_same(self, other: Statement) -> bool:
-        """Who began to promote it, and when, may differ: whoever goes on finds the rest to be true."""
+        """Compares everything except who started the promotion, and when, so that another run can continue it."""
         return replace(other, promotedAt=self.promotedAt, promotedBy=self.promotedBy) == self
 
     @classmethod

@@ -27,7 +27,7 @@ HOST_NAME = Matching(r"^[a-z0-9._-]{1,253}$", "a host's name in lower case, like
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonValue:
-    """A place in a JSON document, and what stands there."""
+    """A path in a JSON document, and the expected value."""
 
     __pydantic_config__ = CONFIG
 

@@ -1,6 +1,6 @@
-"""Asks several checks at the same time, so that all of them take as long as the slowest.
+"""Runs several checks concurrently, so that together they take as long as the slowest.
 
-Each check has its own session in the application's role, and its own answer: one that hangs or fails costs no other its own.
+Each check has its own session in the application's role and its own result. If one hangs or fails, the others go on.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from tagship.model.errors import AwsUnavailable, TagshipError
 from tagship.text.plain import line
 
 Answer = CheckResult | TagshipError | None
-"""What a check found, the error with which it could not be asked, or None where it did not answer in time."""
+"""A check's result, the error that prevented it, or None if it did not answer in time."""
 
 LOOK_SECONDS = 52
-"""All checks of one look: as long as the slowest may ask (`sampling.BUDGET_SECONDS`), inside the function's own time."""
+"""The limit of all checks: the slowest check's (`sampling.BUDGET_SECONDS`), within the function's timeout."""
 
 
 def checks_for(checks: Sequence[Check], *, subject: str) -> list[Check]:
-    """The checks that are asked of the candidate, or of a restored `baseline`: not those that look back."""
+    """The checks to run on the candidate, or on a restored `baseline`: without those that read past data."""
     return [check for check in checks if subject == "candidate" or not check.LOOKS_BACK]
 
 
 def look(asked: Sequence[tuple[Check, Given]], *, seconds: float = LOOK_SECONDS) -> list[CheckResult]:
     """Each check's result, in their order. A check that could not be asked, or did not answer in time, is an error.
 
-    Raises AwsUnavailable where AWS throttled a check: all are asked again. Not where another one ends the bake in any case.
+    Raises AwsUnavailable if AWS throttled a check, so that all are retried; not if another check ends the bake anyway.
     """
     found = [
         (given, _result(given, answer, seconds=seconds))
@@ -37,7 +37,7 @@ def look(asked: Sequence[tuple[Check, Given]], *, seconds: float = LOOK_SECONDS)
     unavailable = [(given, error) for given, error in found if isinstance(error, AwsUnavailable)]
     ends = any(result.verdict in (Verdict.UNHEALTHY, Verdict.ERROR) for result in results)
     for given, error in unavailable:
-        # A restored baseline is not judged by its gravest answer alone, so all of them are needed.
+        # A restored baseline is not judged by its worst result alone, so all results are needed.
         if given.subject != "candidate" or not ends:
             raise AwsUnavailable(f"{given.name}: {error}") from error
     return [
@@ -46,7 +46,7 @@ def look(asked: Sequence[tuple[Check, Given]], *, seconds: float = LOOK_SECONDS)
 
 
 def ask(asked: Sequence[tuple[Check, Given]], *, seconds: float) -> list[Answer]:
-    """Asks every check once, all at the same time; one answer each, in their order."""
+    """Runs every check once, concurrently; returns one answer for each, in their order."""
     if not asked:
         return []
     pool = ThreadPoolExecutor(max_workers=len(asked))
@@ -63,7 +63,7 @@ def _ask(check: Check, given: Given) -> CheckResult | TagshipError:
         return check.run(given)
     except TagshipError as error:
         return error
-    except Exception as error:  # noqa: BLE001 (what nobody thought of in one check costs no other its answer)
+    except Exception as error:  # noqa: BLE001 (an unexpected error in one check does not affect the others)
         return _error(given, f"It failed ({type(error).__name__}): {line(error, 300)}")
 
 

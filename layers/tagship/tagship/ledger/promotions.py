@@ -15,11 +15,11 @@ _CHANGES = (
     FactKind.ALARM_FIRED,
     FactKind.ROLLBACK_TRIGGERED,
 )
-"""What may end a release's time as the healthy, current one."""
+"""Facts that can end a release's time as the healthy, current one."""
 
 
 def opened(ledger: Ledger, release: ReleaseKey, *, to: str, since: str, due: str) -> Change:
-    """For the transaction that writes the success; another attempt of the same tag begins again."""
+    """The change for the transaction that writes the success. Another attempt of the same tag starts again."""
     return ledger.put(
         {
             "pk": application_key(release["application"]),
@@ -43,7 +43,7 @@ def get(ledger: Ledger, application: str, tag: str) -> PromotionRecord | None:
 
 
 def open_ones(ledger: Ledger) -> Iterator[PromotionRecord]:
-    """Every promotion that is not over, whatever its application, as it stands."""
+    """Every open promotion, of all applications."""
     for item in ledger.open_of("promotion"):
         found = ledger.get(str(item["pk"]), str(item["sk"]))
         if found and "open" in found:
@@ -51,7 +51,7 @@ def open_ones(ledger: Ledger) -> Iterator[PromotionRecord]:
 
 
 def sending(ledger: Ledger, promotion: PromotionRecord) -> bool:
-    """Says, before the act, that the manifest may be in the next stage from here on. False where it is over."""
+    """Records, before it happens, that the manifest may be in the next stage. Returns False if the promotion has ended."""
     try:
         ledger.write(_changed(ledger, promotion, sending=True))
     except Refused:
@@ -71,7 +71,7 @@ def fact_of(promotion: PromotionRecord, name: FactKind, *, data: Mapping[str, ob
 
 
 def end(ledger: Ledger, promotion: PromotionRecord, fact: Fact) -> bool:
-    """Ends it with a fact, once; False where it was over."""
+    """Ends it with a fact, once; returns False if it had already ended."""
     try:
         return ledger.record(fact, _changed(ledger, promotion, remove=("open",), ended=str(fact.name)))
     except Refused:
@@ -79,9 +79,9 @@ def end(ledger: Ledger, promotion: PromotionRecord, fact: Fact) -> bool:
 
 
 def since_success(ledger: Ledger, promotion: PromotionRecord) -> Iterator[FactRecord]:
-    """What happened to the application since this release succeeded, newest first: only what may speak against it.
+    """The application's facts since this release succeeded, newest first: only those that may prevent the promotion.
 
-    The success is found by its key, not by its name: who may append facts can't put a second one in front of an alarm's.
+    The success is found by its key, not by its name, so an appended second success can't hide an alarm.
     """
     application, tag, attempt = promotion["application"], promotion["tag"], promotion["attempt"]
     own = ledger.fact(application, tag, attempt, FactKind.RELEASE_SUCCEEDED)

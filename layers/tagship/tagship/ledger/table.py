@@ -4,16 +4,16 @@
 |---|---|---|
 | `APPLICATION#<name>` | `FACT#<tag>#<attempt>#<name>#<key>` | a fact: once by its key, in order by `seq` (index `order`) |
 | `APPLICATION#<name>` | `HEAD` | the last fact's number and digest |
-| `APPLICATION#<name>` | `RELEASE#<tag>` | a release as it stands |
+| `APPLICATION#<name>` | `RELEASE#<tag>` | a release's current state |
 | `APPLICATION#<name>` | `PROMOTION#<tag>` | to which stage a release is promoted, and when |
 | `APPLICATION#<name>` | `LOCK` | who may change the target |
-| `APPLICATION#<name>` | `FREEZE#<id>` | a freeze; those of all applications stand under `APPLICATION#*` |
+| `APPLICATION#<name>` | `FREEZE#<id>` | a freeze; those of all applications are under `APPLICATION#*` |
 | `APPLICATION#<name>` | `CURRENT` | what production runs |
 | `APPLICATION#<name>` | `CONFIGURATION` | the configuration in force, in a stage that guards it |
 | `APPLICATION#<name>` | `JOBS#<tag>`, `ANSWER#<job>` | GitHub jobs that asked for a tag, and what each was answered |
-| `APPLICATION#<name>` | `NOTICE#<channel>#<fact>`, `THREAD#<channel>#<tag>#<attempt>` | who was told, and in which thread |
+| `APPLICATION#<name>` | `NOTICE#<channel>#<fact>`, `THREAD#<channel>#<tag>#<attempt>` | who was notified, in which thread |
 | `APPROVAL#<id>` | `APPROVAL` | a request and its decisions |
-| `APPROVAL#<id>` | `LOGIN#<session>` | who signed in to look at it, where the stage asks for that |
+| `APPROVAL#<id>` | `LOGIN#<session>` | who signed in to view it, if the stage requires it |
 | `APPROVAL#<id>` | `FORMS#<approver>#<address>` | how many forms came in a minute |
 | `REFUSALS#<id>` | `REFUSED#<reason>` | how many of a request's links and presses were refused |
 | `VISITS#<address>` | `REFUSED` | how many bad links came in a minute |

@@ -1,7 +1,7 @@
 """One deployable thing, its one production target, and how its team wants it released.
 
 The field names are the document's own (`remindEvery`, not `remind_every`): one name everywhere, from the YAML in a team's
-repository to the ledger. `documents.py` validates; here stand the shapes, their bounds, their defaults, and an `EXAMPLE` of
+repository to the ledger. `documents.py` validates; this file has types, bounds, defaults, and an `EXAMPLE` of
 what the schema shows: a part of which every field is a noun of its own needs none.
 """
 
@@ -510,6 +510,6 @@ class Application:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Application:
-        """From the ledger, where it stands validated and with its defaults written out."""
+        """From the ledger, where it is validated and contains its defaults."""
         application: Application = rebuilt(cls, data)
         return application

@@ -206,7 +206,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """The commits between the tag before and this one. What stands here is what the publisher says: nobody verifies it."""
+    """The commits between the tag before and this one. The publisher provides them, and nobody verifies them."""
 
     __pydantic_config__ = _CONFIG
 

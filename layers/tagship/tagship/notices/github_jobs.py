@@ -19,7 +19,7 @@ from tagship.notices.github_app import SECRET, App, AppInvalid
 
 _PROGRESS = (FactKind.RELEASE_READ, FactKind.APPROVAL_REQUESTED, FactKind.DEPLOYMENT_STARTED)
 FACTS: frozenset[str] = frozenset({FactKind.JOB_WAITING, *_PROGRESS, *ENDINGS.values()})
-"""What a waiting job is told of. GitHub takes ten comments on one job."""
+"""The facts that a waiting job is notified of. GitHub accepts ten comments on one job."""
 _TAKEN = (200, 204)
 _OVER = (404, 410, 422)
 """GitHub no longer waits for this job: its run was cancelled, or a person decided in GitHub."""
