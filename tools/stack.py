@@ -252,7 +252,7 @@ def build() -> None:
             return
         now = _fingerprint()
         _STAMP.unlink(missing_ok=True)  # an interrupted build does not count
-        _sam("build", "--cached", "--parallel", "--build-dir", BUILD)
+        sam("build", "--cached", "--parallel", "--build-dir", BUILD)
         _STAMP.write_text(now)
 
 
@@ -277,7 +277,7 @@ def deploy(
         "SenderAddress": "tagship@example.com",
         **(overrides or {}),
     }
-    _sam(
+    sam(
         "deploy",
         *("--config-env", stage),
         *("--template-file", BUILD / "template.yaml"),
@@ -373,7 +373,7 @@ def _engine_options(folder: Path, port: int) -> dict[str, str]:
     }
 
 
-def _sam(*arguments: str | Path, engine: Engine | None = None) -> None:
+def sam(*arguments: str | Path, engine: Engine | None = None) -> None:
     """Runs SAM. A build gets the variables that pip may need; a deployment gets none of this machine's."""
     if engine:
         environment = engine.environment

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import tempfile
 import time
 import zipfile
 from collections.abc import Mapping
@@ -18,10 +19,12 @@ from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.kind import Artifacts, Move
 from tagship.targets.static_site import SITE, StaticSiteTarget
 from tagship.targets.static_site_adapter import StaticSite
+from tools.bench.sync import Synced
 from tools.bench.table import COUNT, SECONDS, Figure, Part, say
 from tools.stack import ACCOUNT, REGION, ROOT, Engine, LocalError
 
 FILES, BYTES, CHANGED = 1_000, 200_000, 5
+RIVAL = "what aws s3 sync does (s3transfer, 10 threads), and an invalidation"
 SETTLES_SECONDS = 300
 """The longest time that the target may take to make a candidate, in seconds."""
 _BUCKET, _FUNCTION = "bench-site", "bench-releases"
@@ -37,16 +40,23 @@ def measure(engine: Engine, bucket: str, *, runs: int) -> list[Part]:
     _install(engine)
     chance = random.Random(7)  # noqa: S311 (no secret)
     files = {"index.html": b"<h1>bench</h1>"} | {_path(at): chance.randbytes(BYTES) for at in range(1, FILES)}
-    first = _Released(engine, bucket, files, number=1)
-    again = []
-    for number in range(2, runs + 2):
-        for at in chance.sample(range(1, FILES, 2), CHANGED):
-            files[_path(at)] = chance.randbytes(BYTES)
-        again.append(_Released(engine, bucket, files, number=number))
+    with tempfile.TemporaryDirectory() as folder:
+        rival = Synced.prepared(engine, Path(folder))
+        rival.write(files)
+        first, synced = _Released(engine, bucket, files, number=1), [rival.seconds()]
+        again = []
+        for number in range(2, runs + 2):
+            for at in chance.sample(range(1, FILES, 2), CHANGED):
+                files[_path(at)] = chance.randbytes(BYTES)
+            again.append(_Released(engine, bucket, files, number=number))
+            rival.write(files)
+            synced.append(rival.seconds())
     figures = [
         Figure(what="plan", unit=SECONDS, runs=[each.planned for each in (first, *again)]),
         _held("the first release's files are there, verified", [first]),
-        _held(f"the same with {CHANGED} changed files", again),
+        Figure(what=f"the same by {RIVAL}", unit=SECONDS, runs=synced[:1]),
+        _held(f"a release with {CHANGED} changed files, kept beside the old one", again),
+        Figure(what="the same by sync, in place of the old one", unit=SECONDS, runs=synced[1:]),
         Figure(what="calls that took", unit=COUNT, runs=[each.calls for each in (first, *again)]),
         Figure(what="all traffic moves", unit=SECONDS, runs=[each.moved for each in (first, *again)]),
     ]

@@ -70,7 +70,7 @@ def test_processes_started_by_the_sam_cli_end_with_it(programs: Path, tmp_path: 
     program(programs / "sam", f"sleep 600 & echo $! >{child}; wait")
     ctrl_c_when_there_is(child)
     with pytest.raises(KeyboardInterrupt):
-        stack._sam("build")
+        stack.sam("build")
     assert within(SECONDS, lambda: not alive(written(child)))
 
 
@@ -109,7 +109,7 @@ def test_an_interrupted_build_does_not_count(tmp_path: Path, monkeypatch: pytest
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stack, "_sam", stopped)
+    monkeypatch.setattr(stack, "sam", stopped)
     with pytest.raises(KeyboardInterrupt):
         stack.build()
     monkeypatch.setattr(stack, "_fingerprint", lambda: "old")  # the change was taken back meanwhile
