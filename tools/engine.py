@@ -580,6 +580,34 @@ def name_the_machine_of_a_version() -> None:
     iam_actions.extract_resource_arn = resource_or_machine
 
 
+def name_the_service_of_a_cluster() -> None:
+    """A right on one ECS service is a right to read, deploy and mark that service; one on a family, to register in it.
+
+    ("Actions, resources, and condition keys for Amazon Elastic Container Service", Service Authorization Reference.) The
+    stock engine asks for a right on the service's cluster, and on everything for tags and task definitions.
+    """
+    resource_of = iam_actions.extract_resource_arn
+
+    def named(asked: Any) -> str:
+        services = asked.get("services") or [asked.get("service") or ""]
+        if asked.get("resourceArn"):
+            return str(asked["resourceArn"])
+        if services[0] and asked.get("cluster"):
+            return f"service/{asked['cluster'].rpartition('/')[2]}/{services[0].rpartition('/')[2]}"
+        return f"task-definition/{asked['family']}:*" if "family" in asked else ""
+
+    def resource_or_service(
+        service: str, method: str, path: str, headers: Any, body: bytes, *where: Any
+    ) -> Any:
+        name = named(json.loads(body or b"{}")) if service == "ecs" and body[:1] == b"{" else ""
+        if not name:
+            return resource_of(service, method, path, headers, body, *where)
+        _, region, account = where
+        return name if name.startswith("arn:") else f"arn:aws:ecs:{region}:{account}:{name}"
+
+    iam_actions.extract_resource_arn = resource_or_service
+
+
 def name_the_external_id_of_a_session() -> None:
     """A right to assume roles only with an external id is one: sts:ExternalId is what the caller says.
 
@@ -593,6 +621,35 @@ def name_the_external_id_of_a_session() -> None:
         return {**context, "sts:externalid": given[0]} if given else context
 
     iam_actions.request_tag_context = context_with_external_id
+
+
+def simulate_with_the_context() -> None:
+    """SimulatePrincipalPolicy decides with the context that it is given, such as the service that a role is passed to.
+
+    (SimulatePrincipalPolicy, IAM API Reference, `ContextEntries`.) The stock engine ignores it, so that a right with a
+    condition counts as missing.
+    """
+    simulate, resolve = iam._simulate_principal_policy, iam_evaluator._resolve_condition_key
+    given: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("given")
+
+    def simulate_in_it(parameters: Any) -> Any:
+        names = [
+            (key.removesuffix("ContextKeyName"), value[0].lower())
+            for key, value in parameters.items()
+            if key.startswith("ContextEntries.") and key.endswith("ContextKeyName")
+        ]
+        values = {name: parameters[f"{entry}ContextKeyValues.member.1"][0] for entry, name in names}
+        token = given.set(values)
+        try:
+            return simulate(parameters)
+        finally:
+            given.reset(token)
+
+    def resolve_in_it(key: str, context: Any) -> Any:
+        return given.get({}).get(key.lower()) or resolve(key, context)
+
+    iam._IAM_HANDLERS["SimulatePrincipalPolicy"] = simulate_in_it
+    iam_evaluator._resolve_condition_key = resolve_in_it
 
 
 def rehearse_an_upload() -> None:
@@ -740,6 +797,8 @@ def main() -> None:
     list_the_executions_of_versions()
     count_the_executions_of_state_machines()
     name_the_machine_of_a_version()
+    name_the_service_of_a_cluster()
+    simulate_with_the_context()
     name_the_external_id_of_a_session()
     publish_once_with_the_code()
     rehearse_an_upload()

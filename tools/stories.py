@@ -326,18 +326,59 @@ CUSTOM = Story(
     ),
 )
 
+ECS = Story(
+    shown="a service on ECS, the catalog of a shop",
+    sample="tools.service:Service",
+    canary=False,
+    moving="ECS replaces the tasks",
+    stands="the service runs",
+    strategy={"bake": BAKE_SECONDS},
+    first="about two and a half minutes",
+    again="about a minute and a half",
+    releases=(
+        Release(
+            tag="v1.0.0",
+            about="the first release replaces what the team deployed by hand",
+            short="ECS replaces the tasks that the team deployed by hand",
+            why="The service exists and runs two tasks. Tagship shows an approver what changes in the task definition, and "
+            "only then registers it and lets ECS replace the tasks. There are no containers on this machine: a small "
+            "server answers two customers as the images of the running tasks would.",
+            look=_FLOW,
+        ),
+        Release(
+            tag="v1.1.0",
+            about="a good version takes over",
+            short="a good version takes over, without an error for any customer",
+            why="Each image is pinned by its digest, so what was approved is what runs. ECS replaces the tasks with the "
+            "service's own strategy, and Tagship waits until all of them run.",
+            look="docs/targets/ecs.md: what an approver sees, and what a rollback restores",
+        ),
+        Release(
+            tag="v1.2.0",
+            about="a broken version, which an approver has approved",
+            short="tasks that start and answer with errors: rolled back",
+            why="These tasks start, so ECS is content; but they answer every request with an error. The health check sees "
+            "it, and Tagship deploys the task definition of v1.1.0 again.",
+            look="docs/rollback.md: what is restored, and what if that fails",
+            broken=True,
+        ),
+    ),
+    seen=(
+        "v1.0.0 and v1.1.0 reached every customer, and no customer saw an error.",
+        "v1.2.0 was approved and broken. The service runs v1.1.0's task definition again.",
+        "Nobody was needed for the rollback. The ledger and the executions say the same.",
+    ),
+)
+
 STORIES: Mapping[str, Story] = {
     "lambda": LAMBDA,
     "cloudformation": CLOUDFORMATION,
     "static-site": STATIC_SITE,
     "step-functions": STEP_FUNCTIONS,
+    "ecs": ECS,
     "custom": CUSTOM,
 }
 """By the kind of target, as application.yaml says it."""
-UNSHOWN: Mapping[str, str] = {
-    "ecs": "it replaces no tasks, so a deployment is complete within the call and none can fail",
-}
-"""Kinds that the embedded engine can't serve, and why."""
 
 
 def unshown(kind: str) -> str:
@@ -346,8 +387,6 @@ def unshown(kind: str) -> str:
     known = ", ".join(name for name in STORIES if name not in lacks)
     if kind in lacks:
         return f"A demo of {kind} needs {STORIES[kind].needs} on the PATH. Without it, these can be shown: {known}."
-    if kind in UNSHOWN:
-        return f"The embedded engine can't show {kind}: {UNSHOWN[kind]}. These can be shown: {known}."
     if kind not in STORIES:
         return f"There is no kind of target named {kind!r}. These can be shown: {known}."
     return ""

@@ -37,6 +37,7 @@ def test_it_creates_a_stage_runs_its_releases_and_removes_it(
         "| v1.3.0, rejected by the page | REJECTED | REJECTED | as expected |",
         "| v1.4.0, stopped in the console's way | ABORTED | ABORTED | as expected |",
         "| v1.5.0, when its alarm fired in the watch | True | True | as expected |",
+        "| ExecutionsSucceeded of a version | within 300 s | within 300 s | as expected |",
         "## What remains\n\nNothing.",
     ):
         assert said in report
@@ -66,4 +67,5 @@ def _left(site: OnEngine) -> list[str]:
         *(found["Name"] for found in site.client("ssm").describe_parameters()["Parameters"]),
         *site.client("sqs").list_queues().get("QueueUrls", []),
         *(found["Name"] for found in site.client("events").list_rules()["Rules"]),
+        *(found["name"] for found in site.client("stepfunctions").list_state_machines()["stateMachines"]),
     ]

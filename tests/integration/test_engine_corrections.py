@@ -298,6 +298,26 @@ def test_the_stock_engine_still_asks_for_a_right_to_all_state_machines(stock: En
         moved_with_the_right_to_one_machine(stock, mine=True)
 
 
+def test_the_right_to_one_ecs_service_is_that_and_no_more(corrected: Engine) -> None:
+    deployed_with_the_right_to_one_service(corrected, mine=True)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        deployed_with_the_right_to_one_service(corrected, mine=False)
+
+
+def test_the_stock_engine_still_requires_a_right_on_the_whole_cluster(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        deployed_with_the_right_to_one_service(stock, mine=True)
+
+
+def test_a_simulation_knows_its_context(corrected: Engine) -> None:
+    assert simulated_passing_of_a_role(corrected, to="states.amazonaws.com") == "allowed"
+    assert simulated_passing_of_a_role(corrected, to="lambda.amazonaws.com") == "implicitDeny"
+
+
+def test_the_stock_engine_still_simulates_without_the_context(stock: Engine) -> None:
+    assert simulated_passing_of_a_role(stock, to="states.amazonaws.com") == "implicitDeny"
+
+
 def test_a_role_can_be_assumed_with_an_external_id_condition(corrected: Engine) -> None:
     assumed_with_the_right_to_an_external_id(corrected, ExternalId="mine")
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -647,6 +667,46 @@ def moved_with_the_right_to_one_machine(engine: Engine, *, mine: bool) -> None:
     mover.update_state_machine_alias(stateMachineAliasArn=f"{arn}:live", routingConfiguration=routing)
     mover.create_state_machine_alias(name="another", routingConfiguration=routing)
     mover.delete_state_machine_version(stateMachineVersionArn=f"{arn}:1")
+
+
+def deployed_with_the_right_to_one_service(engine: Engine, *, mine: bool) -> None:
+    """Somebody with the right to one service and one family registers a revision, deploys it and marks the service."""
+    ecs, name = engine.client("ecs"), unique()
+    task = {"family": name, "containerDefinitions": [{"name": "web", "image": "web", "memory": 64}]}
+    ecs.create_cluster(clusterName=name)
+    ecs.register_task_definition(**task)
+    for service in ("mine", "theirs"):
+        ecs.create_service(cluster=name, serviceName=service, taskDefinition=name, desiredCount=1)
+    here = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
+    allowed = [f"{here}:service/{name}/{'mine' if mine else 'theirs'}", f"{here}:task-definition/{name}:*"]
+    deployer = client_that_may(engine, "ecs", Action="ecs:*", Resource=allowed)
+    deployer.register_task_definition(**task)
+    deployer.describe_services(cluster=name, services=["mine"])
+    deployer.list_service_deployments(cluster=name, service="mine")
+    deployer.update_service(cluster=name, service="mine", taskDefinition=f"{name}:2")
+    deployer.tag_resource(
+        resourceArn=f"{here}:service/{name}/mine", tags=[{"key": "deployed", "value": "yes"}]
+    )
+
+
+def simulated_passing_of_a_role(engine: Engine, *, to: str) -> str:
+    """Whether a role may pass another to a service, which may be passed to Step Functions alone."""
+    role = make_role(
+        engine,
+        unique(),
+        Action="iam:PassRole",
+        Resource=ROLE,
+        Condition={"StringEquals": {"iam:PassedToService": "states.amazonaws.com"}},
+    )
+    passed_to = {
+        "ContextKeyName": "iam:PassedToService",
+        "ContextKeyValues": [to],
+        "ContextKeyType": "string",
+    }
+    (found,) = engine.client("iam").simulate_principal_policy(
+        PolicySourceArn=role, ActionNames=["iam:PassRole"], ResourceArns=[ROLE], ContextEntries=[passed_to]
+    )["EvaluationResults"]
+    return str(found["EvalDecision"])
 
 
 def assumed_with_the_right_to_an_external_id(engine: Engine, **given: str) -> None:

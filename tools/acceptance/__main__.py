@@ -20,6 +20,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tools.acceptance import targets
 from tools.acceptance.questions import QUESTIONS, Asked
 from tools.acceptance.removal import remove
 from tools.acceptance.report import Report
@@ -47,7 +48,7 @@ def run(site: Site, file: Path) -> int:
         sample.configure()
         with _statuses(sample, report):
             _releases(sample, report)
-        for question in QUESTIONS:
+        for question in (*QUESTIONS, *targets.QUESTIONS):
             question(Asked(sample=sample, report=report))
     except (LocalError, ClientError, BotoCoreError) as error:
         report.expect(RELEASES, "the run", "comes to its end", f"ended early: {error}")

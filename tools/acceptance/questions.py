@@ -72,7 +72,7 @@ def names_of_errors(asked: Asked) -> None:
         ),
     }
     for what, (code, act) in cases.items():
-        _refused(
+        refused(
             asked, "Names of errors", what, code, act, unless_engine=("publishing other code than was named",)
         )
 
@@ -97,7 +97,7 @@ def write_once(asked: Asked) -> None:
         ),
     }
     for what, (code, act) in cases.items():
-        _refused(
+        refused(
             asked,
             "Written once",
             what,
@@ -274,7 +274,7 @@ def _is_warm(functions: Any, name: str) -> bool | None:
     return True if found["Status"] == "READY" else None
 
 
-def _refused(
+def refused(
     asked: Asked,
     chapter: str,
     what: str,
