@@ -15,7 +15,7 @@ from tagship.ledger.table import unpacked
 from tests.conftest import Stack
 from tests.integration.conftest import wait_for
 from tools import people
-from tools.service import CLUSTER, NAME, Service
+from tools.service import BEFORE, CLUSTER, NAME, Service, task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +124,11 @@ def test_a_stop_by_a_person_while_ecs_deploys_restores_what_ran(catalog: Catalog
 
 def test_a_service_that_someone_else_deploys_is_not_overwritten(catalog: Catalog) -> None:
     link = catalog.publish("v1.4.0")
-    catalog.ecs.update_service(cluster=CLUSTER, service=NAME, taskDefinition=f"{NAME}:1")
+    made = catalog.ecs.register_task_definition(**task(BEFORE))["taskDefinition"]
+    by_hand = f"{NAME}:{made['revision']}"
+    catalog.ecs.update_service(cluster=CLUSTER, service=NAME, taskDefinition=by_hand)
     people.decide(link, decision="approve")
     ended, why = catalog.ended("v1.4.0")
-    assert (ended, catalog.service.standing()) == ("INVALID", f"{NAME}:1"), why
+    assert (ended, catalog.service.standing()) == ("INVALID", by_hand), why
     assert "was deployed by someone else after the plan was made" in why
     assert not catalog.locked()
