@@ -32,6 +32,7 @@ def audit() -> None:
 
 
 @audit.command(
+    short_help="Verify a chain of facts, and name its first broken link.",
     epilog="""\b
 Examples:
   tagship audit verify storefront --stage production      the ledger's chain, compared with all evidence
@@ -39,7 +40,7 @@ Examples:
   tagship audit verify --file storefront.json             an export, offline
 \b
 Exits with 0 when every link holds. Exits with 1 when a link is broken (the first is named), when evidence was hidden,
-or when a release ended more than an hour ago and has no evidence."""
+or when a release ended more than an hour ago and has no evidence.""",
 )
 @click.argument("application", required=False)
 @click.option(
@@ -56,7 +57,7 @@ or when a release ended more than an hour ago and has no evidence."""
 def verify(
     *, place: Place, application: str | None, bundle: Path | None, export_file: Path | None, as_json: bool
 ) -> None:
-    """Verify a chain of facts and name its first broken link: missing, altered, reordered, rewritten or hidden evidence.
+    """Verify a chain of facts, and name the first one that is missing, altered, reordered, rewritten or hidden.
 
     Each fact contains the digest of the fact before it. The command also compares the ledger's chain with the evidence of
     every release's ending, which nobody can change, so it also detects a chain that was rewritten as a whole.
@@ -106,10 +107,11 @@ def _listed(what: str, names: Sequence[str]) -> list[str]:
 
 
 @audit.command(
+    short_help="Write an application's facts to a file.",
     epilog="""\b
 Examples:
   tagship audit export storefront -o storefront.json --stage production
-  tagship audit export storefront --tag v1.4.0 -o storefront-v1.4.0.json"""
+  tagship audit export storefront --tag v1.4.0 -o storefront-v1.4.0.json""",
 )
 @click.argument("application")
 @click.option("--tag", metavar="TAG", help="The facts of one release, instead of all.")

@@ -48,7 +48,7 @@ Every December, and the last two days of each quarter:
   tagship freeze --all --repeat "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=1" --days 31 --reason "Christmas trade"
   tagship freeze --all --repeat "FREQ=MONTHLY;BYMONTH=3,6,9,12;BYMONTHDAY=-2" --days 2 --reason "closing"
 \b
-All events of a calendar file, after a preview. Freezes from a file of this name whose events are gone are lifted:
+All events of a calendar file, after a preview. If an event is no longer in the file, its freeze is lifted:
   tagship freeze --all --from-ics closing.ics --zone Europe/Berlin
 \b
 A time without a zone is in this machine's time zone; a day means 00:00 on that day. Running the command again with
@@ -82,7 +82,7 @@ the same end and reason changes nothing. For a freeze that repeats, the command 
     "--from-ics",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Freeze for each event of an iCalendar file, and lift freezes from it whose events are gone.",
+    help="Freeze for each event of an iCalendar file. If an event is no longer in it, its freeze is lifted.",
 )
 @click.option("--yes", "-y", is_flag=True, help="With --from-ics: freeze without a confirmation prompt.")
 @click.option("--reason", metavar="TEXT", help="Why. People whose release is blocked read this.")

@@ -81,7 +81,7 @@ def test_quiet_alarms_pass_and_each_is_read_once():
     result = judged(cloudwatch, "storefront-5xx", "all-of-it", watch=("storefront-5xx",))
     assert (result.verdict, result.why, result.warning, result.seen) == (
         Verdict.PASSED,
-        "None of 2 alarms is firing.",
+        "No alarm is firing (2 alarms checked).",
         "",
         {"firing": {}},
     )
@@ -193,7 +193,7 @@ def test_all_warnings_for_approvers_are_listed():
 
 
 @pytest.mark.parametrize(
-    "state, why", [("OK", "None of 1 alarm is firing."), ("ALARM", "1 of 1 alarm firing.")]
+    "state, why", [("OK", "No alarm is firing (1 alarm checked)."), ("ALARM", "1 of 1 alarm firing.")]
 )
 def test_a_single_alarm_uses_the_singular(state, why):
     assert judged(FakeCloudWatch({"storefront-5xx": state}), "storefront-5xx").why == why

@@ -55,7 +55,7 @@ def check(case: Case) -> GateResult:
     count = f"{len(names)} alarm{'s' if len(names) > 1 else ''}"
     return passed(
         _NAME,
-        f"{len(firing)} of {count} firing." if firing else f"None of {count} is firing.",
+        f"{len(firing)} of {count} firing." if firing else f"No alarm is firing ({count} checked).",
         warning=" ".join(warnings),
         firing={
             name: {"state": alarm.state, "since": alarm.since.isoformat()} for name, alarm in firing.items()
