@@ -111,4 +111,5 @@ def test_a_job_whose_release_is_rolled_back_is_rejected(world: World, github: Gi
     notify(world)
     assert [state for state in github.states if state] == ["rejected"]
     assert "storefront v1.4.0 ended ROLLED_BACK" in github.reviews[-1]["comment"]
-    assert "Job Waiting" in world.facts("v1.4.0")
+    shown = " ".join(world.type("history", "storefront", "--tag", "v1.4.0").output.split())
+    assert "run 23625057533 of acme/storefront waits for v1.4.0 in the GitHub environment production" in shown

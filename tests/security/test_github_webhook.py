@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import given
 
 from tagship.approval.page.answers import PageResponse
-from tagship.approval.page.github_jobs import MAX_BODY, Inbox, respond
+from tagship.approval.page.github_jobs import MAX_BODY, Inbox, Refused, parsed, respond
 from tagship.approval.page.page import PageRequest
 from tagship.ledger import jobs
 from tagship.ledger.table import Ledger
 from tests.github_server import WEBHOOK_SECRET, asking
+from tests.security.test_fuzz import altered, can_be_stored, fuzzed, or_refused, values
+from tests.unit.tables import NOW
 
 OTHERS_SECRET = "5e884898da28047151d0e56f8dc62927"
 SECRETS = {
@@ -183,6 +186,7 @@ FOREIGN: dict[str, tuple[dict[str, Any], int]] = {
     ),
     "of another action": ({"action": "completed"}, 400),
     "without an installation": ({"installation": None}, 400),
+    "with a list for its deployment": ({"deployment": []}, 400),
     "with an id that is none": ({"deployment": {"id": True}}, 400),
     "with two commits": ({"deployment": {"id": 7, "sha": "f" * 40}}, 400),
     "with two refs": ({"deployment": {"id": 7, "ref": "v9.9.9"}}, 400),
@@ -207,6 +211,16 @@ def test_a_signed_request_that_is_not_for_this_application_is_not_recorded(
 def test_a_signed_body_of_any_other_form_is_refused_in_words(here: Here, body: bytes) -> None:
     assert here.send(body=body).status == 400
     assert here.recorded == []
+
+
+@fuzzed
+@given(altered(asking() | {"deployment": {"id": 7, "created_at": "2026-11-23T09:00:00Z"}}) | values)
+def test_a_signed_payload_of_any_content_is_refused_or_can_be_stored(payload: Any) -> None:
+    found = or_refused(lambda: parsed(json.dumps(payload).encode(), NOW), Refused)
+    if found is not None:
+        job, _, created = found
+        assert created.tzinfo is not None
+        can_be_stored(job.to_dict())
 
 
 @pytest.mark.parametrize(

@@ -482,6 +482,11 @@ RULE_FAULTS: dict[str, tuple[Callable[[Account, GitHub], Any], Verdict, str]] = 
         Verdict.WRONG,
         "lacks the permission Deployments: Read and write",
     ),
+    "the publisher's own environment": (
+        lambda a, _: a.parameters.update({"PublisherEnvironment": "Production"}),
+        Verdict.WRONG,
+        "waits for the release that it is about to publish",
+    ),
     "GitHub is down": (lambda _, there: setattr(there, "down", True), Verdict.WARNING, "GitHub answered 503"),
 }
 

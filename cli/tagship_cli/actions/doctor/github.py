@@ -26,6 +26,7 @@ def examine(subject: Subject, configuration: Application) -> Iterator[Finding]:
     if github and github.tokenSecret:
         yield from _token(subject, name, github.tokenSecret)
     if github and github.protectionRule:
+        yield from _environment(subject, name, github.protectionRule.environment)
         yield from _webhook_secret(subject, name)
         yield from _app(subject, name, github.api)
 
@@ -50,6 +51,18 @@ def _token(subject: Subject, name: str, secret: str) -> Iterator[Finding]:
         )
     else:
         yield ok(name, f"The secret {secret} exists and has the right form.")
+
+
+def _environment(subject: Subject, name: str, environment: str) -> Iterator[Finding]:
+    """Only the stack's own publisher is known; an application's own one may have the same fault."""
+    if subject.parameters.get("PublisherEnvironment", "").casefold() == environment.casefold():
+        yield wrong(
+            name,
+            f"The job that publishes runs in the environment {environment}, so it waits for the release that it is "
+            "about to publish.",
+            "Give the jobs that wait an environment of their own, and name it in "
+            "notifications.github.protectionRule.environment.",
+        )
 
 
 def _webhook_secret(subject: Subject, name: str) -> Iterator[Finding]:

@@ -171,10 +171,8 @@ def _link_refused(fact: FactRecord, data: Data) -> Described:
 
 
 def _job_waiting(_: FactRecord, data: Data) -> Described:
-    where = f"{data['repository']}, run {data['run']}"
-    return Described(
-        text=f"a job of {where} waits for {data['ref']} in its environment {data['environment']}"
-    )
+    run = f"run {data['run']} of {data['repository']}"
+    return Described(text=f"{run} waits for {data['ref']} in the GitHub environment {data['environment']}")
 
 
 def _delayed(_: FactRecord, data: Data) -> Described:

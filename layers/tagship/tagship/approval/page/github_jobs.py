@@ -45,7 +45,7 @@ _REF = re.compile(r"[!-~]{1,250}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The answer to a request that is not recorded. `words` is empty for one that is not signed."""
 
     def __init__(self, status: int, reason: str, *, words: str = "") -> None:
@@ -76,7 +76,7 @@ def respond(request: PageRequest, inbox: Inbox, *, log: Any) -> PageResponse:
     try:
         application = _signed_for(request, inbox)
         words = _received(request, application, inbox)
-    except _Refused as error:
+    except Refused as error:
         log.warning("A request for a GitHub job was refused: %s", error)
         return _text(error.status, error.words)
     except RetryableError as error:
@@ -88,18 +88,18 @@ def respond(request: PageRequest, inbox: Inbox, *, log: Any) -> PageResponse:
 def _signed_for(request: PageRequest, inbox: Inbox) -> str:
     """The application whose GitHub App signed the request.
 
-    Raises _Refused, before any call if it cannot be GitHub's at all, and in the same way for an unknown application.
+    Raises Refused, before any call if it cannot be GitHub's at all, and in the same way for an unknown application.
     """
     match = _PATH.fullmatch(request.path)
     given = _headers(request).get("x-hub-signature-256", "")
     if match is None or request.method != "POST" or not _SIGNATURE.fullmatch(given):
-        raise _Refused(403, "not signed")
+        raise Refused(403, "not signed")
     if len(request.body) > MAX_BODY:
-        raise _Refused(403, "too large")
+        raise Refused(403, "too large")
     key = _webhook_secret(match[1], inbox)
     right = "sha256=" + hmac.digest(key.encode(), request.body, "sha256").hex()
     if not hmac.compare_digest(right, given):
-        raise _Refused(403, f"not signed with the secret of {match[1]}")
+        raise Refused(403, f"not signed with the secret of {match[1]}")
     return match[1]
 
 
@@ -110,44 +110,47 @@ def _webhook_secret(application: str, inbox: Inbox) -> str:
         key = secret(reader, f"tagship/{stage}/{application}/{SECRET}")
     except (ClientError, BotoCoreError) as error:
         code = code_of(error) if isinstance(error, ClientError) else type(error).__name__
-        raise _Refused(403, f"{application} has no secret {SECRET} that can be read: {code}") from error
+        raise Refused(403, f"{application} has no secret {SECRET} that can be read: {code}") from error
     if not _WEBHOOK_SECRET.fullmatch(key):
-        raise _Refused(403, f"the secret {SECRET} of {application} has not 20 to 200 printable characters")
+        raise Refused(403, f"the secret {SECRET} of {application} has not 20 to 200 printable characters")
     return key
 
 
 def _received(request: PageRequest, application: str, inbox: Inbox) -> str:
-    """Records what GitHub asks. Raises _Refused, and what the ledger raises."""
+    """Records what GitHub asks. Raises Refused, and what the ledger raises."""
     event = _headers(request).get("x-github-event", "")
     if event != _EVENT:  # a ping, or that the App was installed
         return f"Nothing to do for {event[:40]}."
-    try:
-        payload = json.loads(request.body)
-        job, callback, created = _parsed(payload, inbox.now)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        words = "This is not the payload of a deployment protection rule that is requested."
-        raise _Refused(400, f"{application}: malformed", words=words) from error
+    job, callback, created = parsed(request.body, inbox.now)
     if inbox.now - created > WAITS_FOR:
-        raise _Refused(410, f"{application}: stale", words="GitHub no longer waits for this job.")
+        raise Refused(410, f"{application}: stale", words="GitHub no longer waits for this job.")
     rule = jobs.rule_of(inbox.ledger, inbox.ssm(), application, guarded=inbox.guarded)
     if rule is None:
         words = f"{application} has no notifications.github.protectionRule in {inbox.ledger.stage}."
-        raise _Refused(404, words, words=words)
+        raise Refused(404, words, words=words)
     if not rule.is_about(job):
         words = f"{application} answers for {rule.environment} of {rule.repository}, not for this job."
-        raise _Refused(403, words, words=words)
+        raise Refused(403, words, words=words)
     if callback.casefold() != rule.callback(job.run).casefold():
         words = f"{application} answers to {rule.api}, and this request names another address."
-        raise _Refused(403, words, words=words)
+        raise Refused(403, words, words=words)
     jobs.opened(inbox.ledger, application, job)
     return f"Recorded: {application} answers when the release has ended."
 
 
-def _parsed(payload: Any, now: datetime) -> tuple[Job, str, datetime]:
+def parsed(body: bytes, now: datetime) -> tuple[Job, str, datetime]:
     """The job, where GitHub wants the answer, and when its deployment was made (now, if it does not say).
 
-    Raises ValueError, KeyError or TypeError for what GitHub would not send.
+    Raises Refused for what GitHub would not send.
     """
+    try:
+        return _job_in(json.loads(body), now)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        words = "This is not the payload of a deployment protection rule that is requested."
+        raise Refused(400, "malformed", words=words) from error
+
+
+def _job_in(payload: Any, now: datetime) -> tuple[Job, str, datetime]:
     deployment, callback = payload["deployment"], _matching(_REF, payload["deployment_callback_url"])
     run = re.search(r"/runs/([0-9]{1,18})/deployment_protection_rule$", callback)
     if payload["action"] != "requested" or run is None:
