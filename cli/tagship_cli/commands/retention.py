@@ -62,7 +62,7 @@ def retention(
     found = Retaining.of(place, application, target_profile=target_profile)
     if applied:
         found.refuse_unapproved()
-    with trying(f"Looking at what {found.where} keeps"):
+    with trying(f"Looking up the old revisions of {found.where}"):
         fates = found.look()
     going = [fate for fate in fates if not fate.stays]
     if not as_json:

@@ -19,7 +19,7 @@ from tagship_cli.actions import planning
 from tagship_cli.actions.planning import _plain
 from tagship_cli.place import Place
 from tests.unit.cli.conftest import Stage, application
-from tests.unit.targets.functions import FakeLambda
+from tests.unit.targets.functions import FakeFunctions, FakeLambda
 from tests.unit.targets.stacks import NEW, FakeStacks
 
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:storefront:$LATEST"
@@ -61,6 +61,25 @@ def written(path: Path, name: str, code: str) -> Path:
 def asked(stage: Stage, package: Path, *more: str) -> Any:
     options = ("--application", "storefront", "--artifact", f"function={package}", "--stage", "development")
     return stage.run("plan", *options, *more)
+
+
+def test_it_shows_the_changes_of_each_function_that_is_released(
+    stage: Stage, functions: FakeLambda, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = FakeLambda("storefront-worker")
+    worker.latest |= {"FunctionArn": FUNCTION.replace("storefront", "storefront-worker"), "Timeout": 60}
+    both = FakeFunctions({"storefront": functions, "storefront-worker": worker})
+    real = Place.client
+    monkeypatch.setattr(
+        Place,
+        "client",
+        lambda self, service, **more: both if service == "lambda" else real(self, service, **more),
+    )
+    stage.configure(target=application()["target"] | {"others": [{"function": "storefront-worker"}]})
+    result = asked(stage, package)
+    assert result.exit_code == 0, result.output
+    assert "2 functions move together, in this order: storefront, then storefront-worker" in result.output
+    assert "storefront-worker: Configuration: time-out (s) 10 → 60" in result.output
 
 
 def test_it_shows_the_changes_the_traffic_steps_and_the_approvers(

@@ -313,6 +313,19 @@ def test_an_unconfigured_application_is_refused_before_the_upload(stage: Any, ar
     assert objects(stage) == {}
 
 
+def test_a_release_without_the_zip_of_another_function_is_refused_before_the_upload(
+    stage: Any, arguments: list[str]
+) -> None:
+    others = [{"function": "storefront-worker", "artifact": "worker"}]
+    document = stage.configure()
+    stage.configure(target=document["target"] | {"others": others})
+    result = stage.run(*arguments)
+    assert result.exit_code == 1
+    assert "requires an artifact named worker (the code of storefront-worker, as a zip)" in result.stderr
+    assert "--artifact worker=PATH" in result.stderr
+    assert objects(stage) == {}
+
+
 def test_an_artifact_unknown_to_the_target_is_refused_before_the_upload(
     stage: Any, arguments: list[str], code: Path
 ) -> None:

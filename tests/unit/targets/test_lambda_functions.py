@@ -24,6 +24,7 @@ from tagship.model.errors import (
     TargetMoved,
 )
 from tagship.model.records import Revision
+from tagship.targets import target_of
 from tagship.targets.kind import Change, Move, Target
 from tagship.targets.lambda_alias import KIND, LambdaTarget, OtherFunction, rights
 from tagship.targets.lambda_parts import part_of, parts_of
@@ -552,6 +553,21 @@ def test_the_policy_of_every_session_fits_whatever_the_functions_are_called():
         assert session_policy(narrowed(may, on))
     assert len({tuple(on) for on in asked}) == 3, "three sessions, not ten"
     assert {arn for on in asked for arn in on} == {arn for it in may for arn in it.on} - {"*", source}
+
+
+def test_each_function_is_reached_in_a_session_that_may_touch_it():
+    asked: list[list[Right]] = []
+
+    def client_as(_service: str, *, may: list[Right], config: Any = None) -> FakeLambda:
+        asked.append(list(may))
+        return FakeLambda()
+
+    names = [f"worker-{number}" for number in range(5)]
+    several = target_of(spec(*names), application="storefront", tag="v1.4.0", client_as=client_as)
+    for part, may in zip(several.parts, asked, strict=True):
+        (moves,) = (right.on for right in may if right.name == "MoveTheTraffic")
+        assert part.spec.of.removesuffix(":live") in moves
+        assert len(moves) == (8 if part.spec.function in ("storefront", *names[:3]) else 4)
 
 
 def test_a_session_for_some_functions_may_not_touch_the_others():
