@@ -151,7 +151,7 @@ class Demo:
             self._expect(f"{tag} got at most", f"{CANARY if release.broken else 100} %", f"{highest} %")
         afterwards = traffic.between(ended, time.time())
         serves = self.story.releases[1].tag if release.broken else tag
-        self._expect(f"after {tag} customers see", f"{serves} 100.0 %", told(afterwards))
+        self._expect(f"after {tag} customers see", f"{serves} 100.0 %", shares_in_words(afterwards))
         late = [phase for phase, seconds in BUDGETS.items() if timeline.phases.get(phase, 0) > seconds]
         self._expect(f"{tag} over its budgets", "nothing", ", ".join(late) or "nothing")
         if release.broken:
@@ -324,10 +324,10 @@ def answered(traffic: Traffic, share: Share) -> str:
     requests = traffic.between(share.start, share.end)
     failed = sum(request.status >= 500 for request in requests)
     errors = f", {failed} of them answered with an error" if failed else ""
-    return f"{told(requests)} of {len(requests)} requests{errors}"
+    return f"{shares_in_words(requests)} of {len(requests)} requests{errors}"
 
 
-def told(requests: list[Any]) -> str:
+def shares_in_words(requests: list[Any]) -> str:
     """The share of each version, in words."""
     if not requests:
         return "nobody asked"

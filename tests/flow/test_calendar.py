@@ -67,7 +67,7 @@ def test_a_release_outside_its_window_ends_at_the_gate_and_a_later_tag_passes(wo
         ended = world.release(f"v0.1.{number}", decide="")
         assert (ended.status, ended.error) == ("FAILED", "ReleaseInvalid")
         assert "is frozen until" in ended.cause and "by ana: the sale." in ended.cause
-        assert f"from {schedule.said(made.ends)}." in ended.cause
+        assert f"from {schedule.in_words(made.ends)}." in ended.cause
         lift(world, made)
     world.configure(gates={"windows": [another_day()]})
     ended = world.release("v0.2.0", decide="")

@@ -22,12 +22,12 @@ HOSTILE = 'v1.4.0\n{"level": "INFO", "message": "done"}\r\x1b[31m\x00'
 def test_hostile_text_stays_in_its_field_on_one_line() -> None:
     """Fault 52."""
     about({"application": "storefront", "tag": HOSTILE, "attempt": 1}, "one")
-    record = logging.LogRecord("tagship", logging.WARNING, __file__, 1, "Not told: %s", (HOSTILE,), None)
+    record = logging.LogRecord("tagship", logging.WARNING, __file__, 1, "Not sent: %s", (HOSTILE,), None)
     (formatter,) = {handler.formatter for handler in logger.handlers}
     line = formatter.format(record)
     assert not set("\n\r\x1b\x00") & set(line)
     document = json.loads(line)
-    assert (document["tag"], document["message"]) == (visible(HOSTILE), f"Not told: {visible(HOSTILE)}")
+    assert (document["tag"], document["message"]) == (visible(HOSTILE), f"Not sent: {visible(HOSTILE)}")
     assert (document["application"], document["attempt"], document["execution"]) == ("storefront", 1, "one")
 
 

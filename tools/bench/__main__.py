@@ -3,7 +3,7 @@
     make bench [ARGS="--runs 5 --part releases --part functions --part gate --part health --part ledger
                       --part notices --part applications --part site --part stack"]
 
-The aims are told beside the figures, and nothing fails when one is missed: 0 when everything was measured, 1 when not.
+The table shows the aims, and nothing fails when one is missed: 0 when everything was measured, 1 when not.
 """
 
 from __future__ import annotations

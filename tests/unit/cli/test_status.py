@@ -61,8 +61,8 @@ def test_after_a_manual_rollback_the_start_time_is_that_of_the_rollback(stage: A
     )
     stage.clock.pause(3600)
     later.ended(Status.ROLLED_BACK)
-    told = stage.run("status", "storefront").stdout
-    assert "deployed    v1.3.0 since Mon 23 Nov 2026, 18:05 UTC, just now" in told
+    output = stage.run("status", "storefront").stdout
+    assert "deployed    v1.3.0 since Mon 23 Nov 2026, 18:05 UTC, just now" in output
 
 
 def promoted(stage: Any, *, due: str = "2026-11-24T14:05:00.000Z") -> Any:
@@ -77,8 +77,8 @@ def promoted(stage: Any, *, due: str = "2026-11-24T14:05:00.000Z") -> Any:
 
 def test_a_promotion_shows_its_due_time(stage: Any) -> None:
     promoted(stage)
-    told = stage.run("status", "storefront").stdout
-    assert "promotion   to staging Tue 24 Nov 2026, 14:05 UTC, in 24 h" in told
+    output = stage.run("status", "storefront").stdout
+    assert "promotion   to staging Tue 24 Nov 2026, 14:05 UTC, in 24 h" in output
     found = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]["promotion"]
     assert found == {
         "to": "staging",
@@ -96,8 +96,8 @@ def test_an_overdue_promotion_says_what_blocks_it_or_that_the_next_sweep_starts_
         in stage.run("status", "storefront").stdout
     )
     stage.release("v1.4.0").locked()
-    told = stage.run("status", "storefront").stdout
-    assert "promotion   to staging: held, because v1.4.0 is in progress" in told
+    output = stage.run("status", "storefront").stdout
+    assert "promotion   to staging: held, because v1.4.0 is in progress" in output
 
 
 def test_a_refused_promotion_says_why(stage: Any) -> None:
@@ -105,8 +105,8 @@ def test_a_refused_promotion_says_why(stage: Any) -> None:
     (promotion,) = promotions.open_ones(stage.ledger)
     fact = promotions.fact_of(promotion, "Promotion Refused", data={"why": "v1.3.0 was barred."})
     assert promotions.end(stage.ledger, promotion, fact)
-    told = stage.run("status", "storefront").stdout
-    assert "promotion   refused, to staging: v1.3.0 was barred." in told
+    output = stage.run("status", "storefront").stdout
+    assert "promotion   refused, to staging: v1.3.0 was barred." in output
 
 
 def test_times_are_local_with_utc_added(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,10 +230,10 @@ def test_a_release_waiting_for_retention_says_who_runs_it_and_until_when(
     lock.borrow(stage.ledger, application="storefront", tag="v1.3.0", attempt=1, execution=kim, seconds=300)
     stage.clock.pause(60)
     stage.release("v1.4.0")
-    told = " ".join(stage.run("status", "storefront").stdout.split())
-    assert f"v1.4.0 is waiting for the lock (held by {kim}, who is deleting old revisions)" in told
-    assert f"lock held by {kim}, who is deleting old revisions, since Mon 23 Nov 2026, 14:05 UTC" in told
-    assert "Its lease ends in 4 min. A rollback does not wait for it." in told
+    output = " ".join(stage.run("status", "storefront").stdout.split())
+    assert f"v1.4.0 is waiting for the lock (held by {kim}, who is deleting old revisions)" in output
+    assert f"lock held by {kim}, who is deleting old revisions, since Mon 23 Nov 2026, 14:05 UTC" in output
+    assert "Its lease ends in 4 min. A rollback does not wait for it." in output
     found = json.loads(stage.run("status", "storefront", "--json").stdout)["applications"][0]["lock"]
     assert (found["retention"], found["holder"], found["since"][:16]) == (True, kim, "2026-11-23T14:05")
 

@@ -335,9 +335,9 @@ def test_a_region_that_is_not_known_is_a_warning_because_it_may_be_new(stage: An
         "application.yaml:7: warning: target.region: us-east-9 is not in this version's list of"
         in result.stdout
     )
-    (told,) = json.loads(run(str(file), "--json").stdout)["files"]
-    assert (told["valid"], told["problems"]) == (True, [])
-    assert [(each["line"], each["field"]) for each in told["warnings"]] == [(7, "target.region")]
-    assert "; did you mean us-east-" in told["warnings"][0]["message"]
+    (document,) = json.loads(run(str(file), "--json").stdout)["files"]
+    assert (document["valid"], document["problems"]) == (True, [])
+    assert [(each["line"], each["field"]) for each in document["warnings"]] == [(7, "target.region")]
+    assert "; did you mean us-east-" in document["warnings"][0]["message"]
     applied = stage.run("apply", str(file), "--yes")
     assert "target.region: us-east-9 is not in this version's list" in applied.stderr

@@ -168,7 +168,7 @@ def test_the_machines_zone_does_not_matter(monkeypatch: pytest.MonkeyPatch, here
         try:
             weekly = [window("Sun 02:30-04:00 Europe/Berlin")]
             opens = schedule.next_opening(weekly, utc("2026-03-28T12:00"))
-            text = schedule.said(utc("2026-03-28T23:30"), weekly)
+            text = schedule.in_words(utc("2026-03-28T23:30"), weekly)
         finally:
             patch.undo()
             time.tzset()
@@ -288,7 +288,7 @@ def test_the_reason_for_being_closed_names_freeze_author_reason_and_windows() ->
 
 
 def test_without_a_window_times_are_in_utc() -> None:
-    assert schedule.said(berlin("2026-11-23T09:00")) == "Mon 23 Nov 2026, 08:00 UTC"
+    assert schedule.in_words(berlin("2026-11-23T09:00")) == "Mon 23 Nov 2026, 08:00 UTC"
 
 
 @given(

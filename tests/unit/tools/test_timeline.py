@@ -96,14 +96,14 @@ def test_a_share_lasts_until_the_next_one_or_the_rollback() -> None:
 
 
 def test_a_state_left_through_its_catch_shows_its_error() -> None:
-    cause = json.dumps({"errorType": "NoChannelReached", "errorMessage": "no approver could be told"})
+    cause = json.dumps({"errorType": "NoChannelReached", "errorMessage": "no approver could be reached"})
     timeline = followed(
         Executions(
             (0, "RequestApproval", "entered", {}),
             (1, "RequestApproval", "left", {"error": {"Error": "NoChannelReached", "Cause": cause}}),
         )
     )
-    assert timeline.moments[0].words == "NoChannelReached: no approver could be told"
+    assert timeline.moments[0].words == "NoChannelReached: no approver could be reached"
 
 
 def test_an_execution_that_does_not_end_is_not_waited_for_forever() -> None:

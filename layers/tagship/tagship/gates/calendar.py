@@ -29,7 +29,7 @@ def check(case: Case) -> GateResult:
             f"{why} It cannot be deployed within the next {schedule.LONGEST_WAIT.days} days.",
             "Retry the release when it can be deployed, or publish a new tag as an emergency (--emergency).",
         )
-    opens = schedule.said(found.opens, windows)
+    opens = schedule.in_words(found.opens, windows)
     if rules.whenClosed == "wait":
         return passed(
             _NAME,

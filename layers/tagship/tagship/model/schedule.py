@@ -176,7 +176,7 @@ def why_closed(windows: Sequence[Window], found: Standing) -> str:
     """The freezes with their reasons, and the windows; empty if it is open."""
     sentences = [
         f"{'Everything' if freeze.application == EVERY_APPLICATION else freeze.application} is frozen until "
-        f"{said(freeze.ends, windows)} by {freeze.author}: {freeze.reason.rstrip('.')}."
+        f"{in_words(freeze.ends, windows)} by {freeze.author}: {freeze.reason.rstrip('.')}."
         for freeze in found.frozen
     ]
     if not found.in_window:
@@ -184,7 +184,7 @@ def why_closed(windows: Sequence[Window], found: Standing) -> str:
     return " ".join(sentences)
 
 
-def said(moment: datetime, windows: Sequence[Window] = ()) -> str:
+def in_words(moment: datetime, windows: Sequence[Window] = ()) -> str:
     """`Mon 23 Nov 2026, 09:00 CET (08:00 UTC)`: in the first window's zone, with UTC added."""
     there = moment.astimezone(UTC)
     here = moment.astimezone(windows[0].zone) if windows else there
