@@ -1,6 +1,6 @@
-"""Target `lambda`: functions behind their aliases; its part of application.yaml, and what the rest knows of it.
+"""Target `lambda`: functions behind their aliases. Its part of application.yaml, and its `Kind`.
 
-The adapter is in a module of its own, because a step that only reads a configuration need not load it.
+The adapter is in its own module, so that a step that only reads a configuration does not load it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tagship.targets.lambda_parts import described, is_absent, part_of, parts_of
 from tagship.text.words import listed
 
 CODE = "function"
-"""The artifact that a release of this kind brings."""
+"""The name of the artifact that a release contains."""
 MOST_OTHERS = 9
-"""Ten functions in all: one call of a Lambda function still moves, or restores, all their aliases in a few seconds."""
+"""Ten functions in all: one invocation can still move or restore all their aliases within a few seconds."""
 _IN_A_SESSION = 4
-"""So many functions, whatever their names, fit into the policy of one session (STS takes 2,048 characters)."""
+"""This many functions with names of any length fit into one session's policy (STS accepts 2,048 characters)."""
 _ALIAS = Matching(r"^(?!\d+$)[A-Za-z0-9_-]{1,128}$", "an alias's name: letters, digits, - and _")
 
 
@@ -72,7 +72,7 @@ class LambdaTarget:
 
     @property
     def each(self) -> Sequence[tuple[LambdaTarget, str]]:
-        """Every function, in order, as a target of its own, with the name of its artifact."""
+        """Every function, in order, as its own target, with the name of its artifact."""
         others = [
             (replace(self, function=it.function, alias=it.alias, others=()), it.artifact)
             for it in self.others
@@ -81,9 +81,9 @@ class LambdaTarget:
 
 
 def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]:
-    """What this adapter asks of the application's role.
+    """The permissions that this adapter needs in the application's role.
 
-    `objects` are the ARNs of the code that may be uploaded; where there is none, nothing may be.
+    `objects` are the ARNs of the code that may be uploaded. If there are none, nothing may be uploaded.
     """
     on, uploads = tuple(arn for each, _ in target.each for arn in _arns(each)), tuple(objects)
     may = [
@@ -97,11 +97,12 @@ def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]
             ),
             on=on,
         ),
-        # IAM knows no resource for it.
+        # IAM has no resource for it.
         Right(name="LookAtTriggers", actions=("lambda:ListEventSourceMappings",), on=("*",)),
         Right(
             name="MoveTheTraffic",
-            # An application without the alias gets it with its first release, and loses it again if that is rolled back.
+            # An application without the alias gets it with its first release and loses it if that release is rolled
+            # back.
             actions=("lambda:GetAlias", "lambda:CreateAlias", "lambda:UpdateAlias", "lambda:DeleteAlias"),
             on=on,
         ),
@@ -113,7 +114,7 @@ def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]
                 actions=("lambda:UpdateFunctionCode", "lambda:PublishVersion"),
                 on=on,
             ),
-            # IAM knows no resource for it either.
+            # IAM has no resource for it either.
             Right(name="LookAtTheRoomForCode", actions=("lambda:GetAccountSettings",), on=("*",)),
             Right(name="ReadThePinnedCode", actions=("s3:GetObjectVersion",), on=uploads),
         ]
@@ -121,13 +122,13 @@ def rights(target: LambdaTarget, *, objects: Iterable[str]) -> tuple[Right, ...]
 
 
 def _arns(target: LambdaTarget) -> tuple[str, str]:
-    """The function itself, and its versions and aliases."""
+    """The ARN of the function itself, and of its versions and aliases."""
     arn = function_arn(target, target.function)
     return arn, f"{arn}:*"
 
 
 def _clients(spec: LambdaTarget, client: Client) -> Iterator[Any]:
-    """A client for each function. The first few share a session, the next few another one, so that its policy fits."""
+    """A client for each function. Several functions share a session, as many as fit into its policy."""
     functions = [each for each, _ in spec.each]
     for number, _ in enumerate(functions):
         first = number - number % _IN_A_SESSION
@@ -156,7 +157,7 @@ def _keeps(*, application: str, spec: LambdaTarget, client: Client) -> Keeper:
 
 
 def _subject(spec: LambdaTarget, revision: Revision | None) -> Subject:
-    """Of several functions, those that the revision has; where none is named, the first."""
+    """For several functions, those that the revision contains; without a revision, the first."""
     found = {
         each.function: _subject_of(each, part_of(revision, each.of))
         for each, _ in spec.each

@@ -1,7 +1,7 @@
-"""Who calls a function, or a version or alias of it: triggers, its address, and whom its policy lets in.
+"""The callers of a function, or of a version or alias of it: triggers, function URL, and permissions in its policy.
 
-What names the function in a service of its own (a rule or schedule of EventBridge, an API's integration) shows only by the
-permission that it needs. One that calls in a role needs none, and is not seen.
+A caller that is configured in another service (a rule or schedule of EventBridge, an API's integration) is visible only
+through its permission. A caller that uses a role needs no permission here and is not found.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """One of them."""
+    """One caller."""
 
     said: str
-    """In words."""
+    """The caller in words."""
     move: str
-    """The command that makes it call an alias, with `{function}`, `{alias}` and `{region}` to be filled in."""
+    """The command that makes it call an alias, with placeholders `{function}`, `{alias}` and `{region}`."""
 
     def moved_to(self, function: str, alias: str, region: str) -> str:
         """The command that moves it to an alias."""
@@ -39,7 +39,7 @@ class Caller:
 
 
 def callers(client: LambdaClient, *, arn: str, qualifier: str = "") -> list[Caller]:
-    """Without a qualifier those of the unqualified function, who pass every alias by.
+    """Without a qualifier, the callers of the unqualified function, which bypass every alias.
 
     Raises CredentialsRefused, AwsUnavailable.
     """
@@ -53,7 +53,7 @@ def callers(client: LambdaClient, *, arn: str, qualifier: str = "") -> list[Call
 
 
 def _permitted(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:
-    """An alias has a policy of its own; each statement says what it is about."""
+    """An alias has its own policy; each statement names its resource."""
     about, wanted = ({"Qualifier": qualifier}, f"{arn}:{qualifier}") if qualifier else ({}, arn)
     try:
         policy = json.loads(client.get_policy(FunctionName=arn.rpartition(":")[2], **about)["Policy"])
@@ -94,7 +94,7 @@ def _triggers(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller
 
 
 def _address(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:
-    """A version has none. One that is open to all shows in the policy too."""
+    """A version has no URL. A public URL appears in the policy too."""
     if qualifier.isdecimal():
         return
     about = {"Qualifier": qualifier} if qualifier else {}
@@ -117,5 +117,5 @@ def _caller(said: str, move: str) -> Caller:
 
 
 def _literal(text: Any) -> str:
-    """What somebody else named, in a command."""
+    """Text from elsewhere, quoted for a command."""
     return line(str(text), _CHARACTERS).replace("{", "{{").replace("}", "}}")

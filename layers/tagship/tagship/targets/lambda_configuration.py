@@ -33,11 +33,12 @@ _OTHER = (
     ("Accelerator", "accelerator"),
 )
 SETTINGS = (*_DANGEROUS, *_OTHER)
-"""What is compared, and what people call it; those that change what the code may do, or which code runs, first."""
+"""The compared settings with their names for people. Those that change what the code may do, or which code runs, come
+first."""
 
 
 def settings_of(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What AWS's GetFunctionConfiguration says of a version, without what is the version's own (its number, its dates)."""
+    """The settings in a response of GetFunctionConfiguration, without the version's own fields (its number, its dates)."""
     network = found.get("VpcConfig") or {}
     return {
         "Role": found.get("Role") or "",
@@ -67,7 +68,7 @@ def settings_of(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file_system(mounted: Mapping[str, Any]) -> str:
-    """`arn:… at /mnt/data`, and whatever else AWS says of it."""
+    """`arn:… at /mnt/data`, and any further fields."""
     rest = {name: value for name, value in mounted.items() if name not in ("Arn", "LocalMountPath") and value}
     said = f"{mounted.get('Arn', '')} at {mounted.get('LocalMountPath', '')}"
     return f"{said} {json.dumps(rest, sort_keys=True)}" if rest else said

@@ -1,9 +1,9 @@
 """One function of target `lambda`. The candidate is a published version; traffic moves by the alias's weights.
 
-`lambda_functions.py` moves one or several of them together; the protocols' texts say what each act raises.
+`lambda_functions.py` moves one or several of them together; the protocols document what each method raises.
 
-Every change of the alias carries the fencing number in its description and AWS's own precondition (`RevisionId`), so that a
-change made by hand is seen and not overwritten, and a late holder of the lock is refused by the alias itself.
+Every change of the alias has the fencing number in its description and AWS's own precondition (`RevisionId`). So a
+manual change is detected and not overwritten, and the alias itself refuses a late holder of the lock.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 _FENCE = re.compile(r"\bfence (\d+)\b")
 _REFUSED = REFUSED_CREDENTIALS
 _FIRST_SECONDS, _PACE_SECONDS = 1, 2
-"""Between two looks at a target that has not settled: after an upload, which is done soon; and after any other."""
+"""Seconds between two checks of a target that has not settled: after an upload, which is fast, and after any other
+change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +62,10 @@ class LambdaFunction:
     """The name of the artifact with its code."""
     client: LambdaClient
 
-    # ---- before anybody is asked -----------------------------------------------------------------------------------
+    # ---- before approval -------------------------------------------------------------------------------------------
 
     def check(self, current: Revision | None) -> Finding:
-        """Looks at the function and its alias; a failed update is a warning, since the next one may mend it."""
+        """Checks the function and its alias. A failed update is a warning, because the next one may fix it."""
         latest = self._configuration("$LATEST")
         expected, found = function_arn(self.spec, self.spec.function), latest["FunctionArn"]
         if str(found).removesuffix(":$LATEST") != expected:
@@ -126,7 +127,7 @@ class LambdaFunction:
     def dry_run(self, artifacts: Artifacts) -> int:
         """Lambda's own dry run of the upload: it validates the request, and that the role may read the code.
 
-        The size of the code in bytes: Lambda's dry run does not look at the room for it.
+        Returns the code's size in bytes, because Lambda's dry run does not check the storage quota.
         """
         artifact, pinned = self._uploaded(artifacts)
         with self._uploading():
@@ -134,8 +135,8 @@ class LambdaFunction:
         return artifact.size
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
-        """By the handler and the runtime that the function has now."""
-        from tagship.targets import lambda_package  # one gate of many looks
+        """Checks the package for the function's current handler and runtime."""
+        from tagship.targets import lambda_package  # only one gate uses it
 
         artifact, pinned = self._uploaded(artifacts)
         if pinned.size > lambda_package.MOST_UNZIPPED:
@@ -153,7 +154,7 @@ class LambdaFunction:
         return said, [f"{artifact.file}: {problem}" for problem in found.problems]
 
     def restorable(self, current: Revision | None) -> Finding | None:
-        """The version that serves exists, can be invoked, and has the code that was recorded."""
+        """Checks that the current version exists, can be invoked, and has the recorded code."""
         alias = self._alias()
         self._one_version(alias)
         if alias is None:
@@ -175,7 +176,7 @@ class LambdaFunction:
         return Finding(said=said, warning=self._asleep(version, found) if asleep else "")
 
     def plan(self, artifacts: Artifacts, *, weighted: bool) -> Change:
-        """Compares what serves with what would be published: the pinned code and `$LATEST`'s configuration, as a whole."""
+        """Compares the current version with what would be published: the pinned code and `$LATEST`'s configuration."""
         artifact, _ = self._uploaded(artifacts)
         code = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
         alias = self._alias()
@@ -229,7 +230,8 @@ class LambdaFunction:
         )
 
     def _refuse_weights(self, serving: Configuration, latest: Configuration) -> None:
-        """What Lambda would refuse, or not finish, once both versions share the traffic (UpdateAlias, `RoutingConfig`)."""
+        """Refuses what Lambda would refuse, or not complete, once both versions share the traffic (UpdateAlias,
+        `RoutingConfig`)."""
         dead_letters = [(each.get("DeadLetterConfig") or {}).get("TargetArn") for each in (serving, latest)]
         differs = [
             what
@@ -270,7 +272,7 @@ class LambdaFunction:
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
     def as_approved(self, candidate: Revision) -> Configuration:
-        """What the candidate is, or will be, made of. Raises PlanChanged where that is not what was approved."""
+        """The configuration that the candidate has or will have. Raises PlanChanged if it is not the approved one."""
         if version := candidate["id"]:
             return self._as_approved(self._configuration(version), candidate, None, "was")
         code = candidate["data"]["codeSha256"]
@@ -279,9 +281,9 @@ class LambdaFunction:
     def prepare(
         self, artifacts: Artifacts, candidate: Revision, made: Made, latest: Configuration
     ) -> Prepared:
-        """Uploads and publishes, waits until the version is active, and compares it with what was approved.
+        """Uploads and publishes, waits until the version is active, and compares it with the approval.
 
-        `latest` is what `as_approved` found.
+        `latest` is the result of `as_approved`.
         """
         if candidate["id"]:
             return self._ready(candidate, candidate["id"], latest, pace=_PACE_SECONDS)
@@ -296,9 +298,7 @@ class LambdaFunction:
             )
         try:
             version = self._publish(latest, code, pinned)
-        except (
-            CandidateNotReady
-        ):  # somebody, or our twin, changed the function between our look and our write
+        except CandidateNotReady:  # somebody, or a duplicate, changed it since it was read
             return Prepared(wait=_PACE_SECONDS)
         made({**candidate, "id": version})
         published = self._as_approved(self._configuration(version), candidate, None, "is")
@@ -307,11 +307,11 @@ class LambdaFunction:
 
     @staticmethod
     def uploads(candidate: Revision, latest: Configuration) -> bool:
-        """Whether making the candidate from this uploads code."""
+        """Whether making the candidate from this configuration uploads code."""
         return not candidate["id"] and latest["CodeSha256"] != candidate["data"]["codeSha256"]
 
     def _ready(self, candidate: Revision, version: str, published: Configuration, *, pace: int) -> Prepared:
-        """The candidate, once this version of it is active; `pace` is how many seconds to wait for that."""
+        """The candidate, once this version is active; `pace` is the number of seconds to wait for that."""
         if published.get("State") == "Failed":
             raise TargetInvalid(
                 f"{self._release}: version {version} of {self.spec.function} did not become active: "
@@ -328,7 +328,8 @@ class LambdaFunction:
         return Prepared(candidate={**candidate, "id": version})
 
     def _publish(self, latest: Configuration, code: str, pinned: PinnedObject) -> str:
-        """In one call where the code is new; AWS makes no second version of what has not changed since."""
+        """Publishes, in one call with the upload if the code is new. AWS makes no second version of unchanged code and
+        configuration."""
         if latest["CodeSha256"] != code:
             with self._uploading():
                 made = self.client.update_function_code(
@@ -348,7 +349,7 @@ class LambdaFunction:
             PreconditionFailedException=CandidateNotReady,
             **_REFUSED,
         ):
-            # CodeSha256 is a precondition: what is published is what the manifest names, or nothing.
+            # CodeSha256 is a precondition: only the code in the manifest can be published.
             version = self.client.publish_version(
                 FunctionName=self.spec.function,
                 CodeSha256=code,
@@ -359,7 +360,7 @@ class LambdaFunction:
     def _as_approved(
         self, found: Configuration, candidate: Revision, code: str | None, verb: str
     ) -> Configuration:
-        """Raises PlanChanged where code and configuration, as a whole, are not those of the approved candidate."""
+        """Raises PlanChanged if code or configuration differ from the approved candidate's."""
         if digest_of(self._readable(found), code or found["CodeSha256"]) != candidate["digest"]:
             raise PlanChanged(
                 f"{self._release}: the version that {verb} published is not the one that was approved: the "
@@ -371,7 +372,7 @@ class LambdaFunction:
     # ---- traffic ---------------------------------------------------------------------------------------------------
 
     def verify_unchanged(self, move: Move) -> None:
-        """Looks at the alias, and at the candidate: the version, or `$LATEST`'s configuration while there is none yet."""
+        """Checks the alias and the candidate: its version, or `$LATEST`'s configuration while there is no version."""
         self._as_expected(
             self._alias(), _weights(move.baseline, move.candidate, move.percent), move.etag, move.fence
         )
@@ -386,14 +387,15 @@ class LambdaFunction:
             )
 
     def look(self, move: Move) -> tuple[Alias | None, bool]:
-        """The alias, and whether an earlier try has moved it already. Raises as `set_weight` of the protocol does."""
+        """The alias, and whether an earlier attempt has already moved it. Raises the errors of the protocol's
+        `set_weight`."""
         alias = self._alias()
         wanted = _weights(move.baseline, move.candidate, move.percent)
         return alias, self._as_expected(alias, wanted, move.etag, move.fence)
 
     def hold(self, move: Move) -> None:
-        """Before the alias leaves the baseline, another one holds it, so that no clean-up tool can delete it."""
-        if move.percent == 100 and move.baseline:  # until now this alias itself points at it
+        """Points another alias at the baseline before the alias leaves it, so that no clean-up tool can delete it."""
+        if move.percent == 100 and move.baseline:  # until now this alias points at it
             hold(
                 self.client,
                 function=self.spec.function,
@@ -404,13 +406,14 @@ class LambdaFunction:
             )
 
     def set_weight(self, move: Move, alias: Alias | None) -> str:
-        """One write of the alias, refused by AWS if it is not the one that was looked at; its new etag."""
+        """Writes the alias once. AWS refuses the write if the alias has changed since it was read. Returns its new
+        etag."""
         return self._write(alias, _weights(move.baseline, move.candidate, move.percent), move.fence)
 
     def _as_expected(
         self, alias: Alias | None, wanted: tuple[str, dict[str, float]], expected: str, fence: int
     ) -> bool:
-        """Whether an earlier try has done it already."""
+        """Whether an earlier attempt has already done it."""
         if alias is None:
             if expected:
                 raise TargetMoved(
@@ -426,13 +429,13 @@ class LambdaFunction:
         return False
 
     def verify_weight(self, move: Move) -> int:
-        """The version that traffic moves to can be invoked, and the alias reads as it was written.
+        """Checks that the version that traffic moves to can be invoked, and that the alias reads as written.
 
-        While provisioned concurrency is being moved to the new version, Lambda itself keeps the old one as the alias's
-        additional version with all of the weight: that is waited for.
+        While provisioned concurrency moves to the new version, Lambda itself keeps the old one as the alias's
+        additional version with all of the weight; that is waited for.
         """
         serving = _weights(move.baseline, move.candidate, move.percent)
-        version = max(serving[1], default=serving[0])  # the one that traffic moved to
+        version = max(serving[1], default=serving[0])  # the version that traffic moved to
         configuration = self._configuration(version)
         if configuration.get("State") == "Failed":
             raise TargetInvalid(
@@ -452,7 +455,7 @@ class LambdaFunction:
     # ---- the baseline ----------------------------------------------------------------------------------------------
 
     def exists(self, revision: Revision) -> None:
-        """The version exists, and has the code that was recorded."""
+        """Checks that the version exists and has the recorded code."""
         found = self._configuration(revision["id"], missing=BaselineMissing)
         if found["CodeSha256"] != revision["data"]["codeSha256"]:
             raise BaselineMissing(
@@ -474,7 +477,7 @@ class LambdaFunction:
         return {"id": version, "digest": digest_of(found, code), "data": self._data(code)}
 
     def look_before_restoring(self, fence: int) -> Alias | None:
-        """The alias. Raises LockLost where a higher fencing number was here."""
+        """The alias. Raises LockLost if a higher fencing number has been used."""
         alias = self._alias()
         if alias is not None:
             self._refuse_older(alias, fence)
@@ -489,10 +492,10 @@ class LambdaFunction:
         fence: int,
         replaced: Revision | None = None,
     ) -> str:
-        """All traffic to the baseline in one write; where nothing served before the release, the alias goes again.
+        """Gives the baseline all traffic in one write. If nothing was deployed before the release, removes the alias.
 
-        An alias that stands as wanted is written too, unless this very number did it: what the release may still be about to
-        do is refused by the new `RevisionId`.
+        It also writes an alias that already has the right weights, unless this fencing number wrote it: the new
+        `RevisionId` then refuses the release's late writes.
         """
         ours = {revision["id"] for revision in (baseline, candidate, replaced) if revision}
         if alias is not None:
@@ -513,7 +516,7 @@ class LambdaFunction:
         if alias is None or not _stands_or_moves_to(wanted[0], alias) or _fence(alias) != fence:
             try:
                 self._write(alias, wanted, fence)
-            except TargetMoved as error:  # written by another between our look and our write: look again
+            except TargetMoved as error:  # changed since it was read: read again
                 raise NotStable(str(error)) from error
             alias = self._alias()
             if alias is None or not _stands_or_moves_to(wanted[0], alias):
@@ -530,7 +533,7 @@ class LambdaFunction:
         return f"{self.name} sends all traffic to version {baseline['id']} again."
 
     def _refuse_to_delete(self, alias: Alias) -> None:
-        """Raises BaselineMissing where something calls the alias by now: it would be deleted with it."""
+        """Raises BaselineMissing if the alias has callers by now, because their permissions would be deleted with it."""
         if attached := callers(
             self.client, arn=function_arn(self.spec, self.spec.function), qualifier=self.spec.alias
         ):
@@ -558,7 +561,7 @@ class LambdaFunction:
             "FunctionName": self.spec.function,
             "Name": self.spec.alias,
             "FunctionVersion": version,
-            # far below Lambda's 256 characters, whatever the names: the number is never cut off
+            # far below Lambda's 256 characters with any names, so the number is never cut off
             "Description": f"tagship {self.application} {self.tag}, fence {fence}",
             "RoutingConfig": {"AdditionalVersionWeights": weights},
         }
@@ -574,7 +577,7 @@ class LambdaFunction:
                     return str(self.client.create_alias(**request)["RevisionId"])
                 return str(self.client.update_alias(**request, RevisionId=alias["RevisionId"])["RevisionId"])
         except TargetMoved:
-            # An answer that was lost is asked again behind our back, and then meets its own write.
+            # boto3 retries a lost response, and the retry finds its own write.
             found = self._alias()
             if found is not None and _standing(found) == wanted and _fence(found) == fence:
                 return str(found["RevisionId"])
@@ -587,13 +590,13 @@ class LambdaFunction:
                 f"{fence} can no longer change it."
             )
 
-    # ---- what is read ----------------------------------------------------------------------------------------------
+    # ---- reading ---------------------------------------------------------------------------------------------------
 
     def _data(self, code: str) -> dict[str, str]:
         return {"codeSha256": code, OF: self.spec.of}
 
     def _readable(self, found: Configuration) -> Configuration:
-        """Raises TargetInvalid where the role may not read the variables: what can't be compared can't be approved."""
+        """Raises TargetInvalid if the role may not read the variables: what can't be compared can't be approved."""
         if problem := (found.get("Environment") or {}).get("Error"):
             raise TargetInvalid(
                 f"{self._release}: the environment variables of {self.spec.function} cannot be read "
@@ -603,7 +606,7 @@ class LambdaFunction:
         return found
 
     def _one_version(self, alias: Alias | None) -> None:
-        """Raises TargetInvalid where traffic is split, or goes to what is not a version."""
+        """Raises TargetInvalid if traffic is split, or goes to `$LATEST`."""
         if alias is None:
             return
         version, weights = _standing(alias)
@@ -655,7 +658,8 @@ class LambdaFunction:
         }
 
     def _asleep(self, version: str, found: Configuration) -> str:
-        """Only an invocation wakes a version, and only its team knows which one is harmless: so Tagship sends none."""
+        """Only an invocation activates an inactive version, and only its team knows a harmless one, so Tagship sends
+        none."""
         where = f"--function-name {self.spec.function} --qualifier {version} --region {self.spec.region}"
         return (
             f"{self._release}: version {version} of {self.spec.function} cannot serve now: it is in the state "
@@ -672,7 +676,7 @@ class LambdaFunction:
 
     @property
     def name(self) -> str:
-        """In words."""
+        """The alias's name for messages."""
         return f"the alias {self.spec.alias} of {self.spec.function}"
 
     def _moved(self, alias: Alias) -> str:
@@ -697,7 +701,7 @@ def _standing(alias: Alias) -> tuple[str, dict[str, float]]:
 
 
 def _stands_or_moves_to(version: str, alias: Alias) -> bool:
-    """The version has all traffic, or gets it when Lambda has moved the provisioned concurrency.
+    """Whether the version has all traffic, or gets it once Lambda has moved the provisioned concurrency.
 
     Until then Lambda itself gives all weight to the version that had it.
     """

@@ -1,8 +1,8 @@
 """The adapter of target `lambda`: one function, or several that move together, each behind its alias.
 
 Two aliases can't change in one call. So everything that may fail is done for every function before the first alias is
-written: versions are made, aliases are looked at, baselines are held. Between two writes callers meet a mixture of versions:
-for the milliseconds that a write takes, or until the rollback has restored every alias.
+written: versions are made, aliases are read, baselines are held. Between two writes callers get a mixture of versions:
+for the milliseconds of a write, or until the rollback has restored every alias.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from tagship.targets.lambda_parts import OF, apart, is_absent, joined, part_of, 
 from tagship.text.words import listed
 
 _NEXT_SECONDS = 1
-"""Between two uploads: each has a call of its own, so that a slow one ends before the function that makes it."""
+"""Seconds between two uploads. Each upload has its own invocation, so that a slow one ends before the function's
+timeout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +34,10 @@ class LambdaFunctions:
     tag: str
     parts: Sequence[LambdaFunction]
 
-    # ---- before anybody is asked -----------------------------------------------------------------------------------
+    # ---- before approval -------------------------------------------------------------------------------------------
 
     def check(self, current: Revision | None) -> Finding:
-        """Looks at each; one that was not part of the recorded release has not drifted."""
+        """Checks each function. One that was not part of the recorded release has not drifted."""
         found = [part.check(part_of(current, part.spec.of)) for part in self.parts]
         return Finding(
             said=" ".join(each.said for each in found),
@@ -45,7 +46,7 @@ class LambdaFunctions:
         )
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
-        """Each upload's dry run, and whether the account has room for all of them."""
+        """Runs each upload's dry run, and checks that the account has storage for all of them."""
         sizes = [part.dry_run(artifacts) for part in self.parts]
         warning = room_for(self.parts[0].client, sum(sizes), release=self._release)
         said = (
@@ -56,7 +57,7 @@ class LambdaFunctions:
         return Finding(said=said, warning=warning)
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
-        """Each package, by the handler and the runtime that its function has now."""
+        """Checks each package for its function's current handler and runtime."""
         found = [part.look_into(artifacts, opened) for part in self.parts]
         problems = [
             f"{self._prefix(part)}{problem}"
@@ -69,7 +70,7 @@ class LambdaFunctions:
         return " ".join(said), problems
 
     def restorable(self, current: Revision | None) -> Finding | None:
-        """What each alias would be restored to. One that does not exist would be removed again, and the plan says so."""
+        """What each alias would be restored to. A new alias would be removed again, and the plan says so."""
         found = [part.restorable(part_of(current, part.spec.of)) for part in self.parts]
         serving = [each for each in found if each]
         if not serving:
@@ -79,11 +80,11 @@ class LambdaFunctions:
         )
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a function takes none)
-        """Each function's own changes. Nothing changes only where nothing changes in any of them."""
+        """Each function's own changes. Nothing to change only if no function changes."""
         changes = [part.plan(artifacts, weighted=weighted) for part in self.parts]
         baseline = self._whole(change.baseline for change in changes)
         candidate = self._whole(change.candidate for change in changes)
-        assert candidate is not None  # each change has one
+        assert candidate is not None  # each change has a candidate
         nothing = all(change.nothingToChange for change in changes)
         if nothing and baseline:
             candidate = baseline
@@ -95,7 +96,7 @@ class LambdaFunctions:
         )
 
     def _summary(self, changes: Sequence[Change]) -> Iterator[str]:
-        """Under each function's name; what changes which code may run, or what it may do, first for all of them."""
+        """Grouped by function, with changes of permissions or of the running code first for all of them."""
         if len(changes) == 1:
             yield from changes[0].summary
             return
@@ -111,7 +112,7 @@ class LambdaFunctions:
     # ---- the candidate ---------------------------------------------------------------------------------------------
 
     def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
-        """Makes every version, at most one upload a call, after looking whether each would be what was approved."""
+        """Makes every version, at most one upload in each call, after checking that each would match the approval."""
         wanted = [self._part(part, candidate) for part in self.parts]
         latest = [part.as_approved(each) for part, each in zip(self.parts, wanted, strict=True)]
         known = {
@@ -133,15 +134,15 @@ class LambdaFunctions:
     # ---- traffic ---------------------------------------------------------------------------------------------------
 
     def verify_unchanged(self, move: Move) -> None:
-        """Looks at every alias and at every candidate."""
+        """Checks every alias and every candidate."""
         for part, its in self._moves(move):
             part.verify_unchanged(its)
 
     def set_weight(self, move: Move) -> str:
-        """One write for each alias, in order, each with its own precondition and the same fencing number.
+        """Writes each alias once, in order, each with its own precondition and the same fencing number.
 
-        Nothing is written before every alias was looked at and every baseline is held. A repeated request continues with
-        the first alias that has not moved.
+        Nothing is written before every alias has been read and every baseline is held. A repeated request continues
+        with the first alias that has not moved.
         """
         seen = [(part, its, *part.look(its)) for part, its in self._moves(move)]
         for part, its, _, moved in seen:
@@ -155,13 +156,13 @@ class LambdaFunctions:
         )
 
     def verify_weight(self, move: Move) -> int:
-        """They settle at the same time, so all of them take as long as the slowest."""
+        """They settle concurrently, so together they take as long as the slowest."""
         return max(part.verify_weight(its) for part, its in self._moves(move))
 
     # ---- the baseline ----------------------------------------------------------------------------------------------
 
     def exists(self, revision: Revision) -> None:
-        """Every function's version exists, and has the code that was recorded."""
+        """Checks that every function's version exists and has the recorded code."""
         for part in self.parts:
             found = part_of(revision, part.spec.of)
             if found is None:
@@ -169,7 +170,7 @@ class LambdaFunctions:
             part.exists(found)
 
     def serving(self) -> Revision | None:
-        """The version that has all of each alias's traffic."""
+        """The versions that have all of each alias's traffic."""
         return self._whole(part.serving() for part in self.parts)
 
     def restore(
@@ -180,10 +181,10 @@ class LambdaFunctions:
         fence: int,
         replaced: Revision | None = None,
     ) -> str:
-        """Every alias in reverse order, one that has not moved too: its new fencing number refuses a late write.
+        """Restores every alias in reverse order, including unmoved ones: the new fencing number refuses a late write.
 
-        Nothing is written where a higher fencing number was at any of them. Otherwise one that can't be restored keeps no
-        other from being restored.
+        Nothing is written if a higher fencing number has been used on any of them. Otherwise an alias that can't be
+        restored does not prevent the others from being restored.
         """
         aliases = [part.look_before_restoring(fence) for part in self.parts]
         done: list[tuple[LambdaFunction, str]] = []
@@ -214,7 +215,7 @@ class LambdaFunctions:
         done: Sequence[LambdaFunction],
         failed: Sequence[tuple[LambdaFunction, TagshipError | ClientError]],
     ) -> TagshipError | ClientError:
-        """Of a kind that is retried, if one of them is; it names the aliases that were restored and those that were not."""
+        """The combined error, retryable if one of them is. It names the restored and the unrestored aliases."""
         errors = [error for _, error in failed]
         first = next((each for each in errors if isinstance(each, RetryableError)), errors[0])
         if len(self.parts) == 1 or isinstance(first, ClientError):
@@ -230,7 +231,7 @@ class LambdaFunctions:
     # ---- parts -----------------------------------------------------------------------------------------------------
 
     def _moves(self, move: Move) -> Iterator[tuple[LambdaFunction, Move]]:
-        """What the move is for each of them."""
+        """The move of each function."""
         for part, etag in zip(self.parts, apart(move.etag, len(self.parts)), strict=True):
             baseline, candidate = part_of(move.baseline, part.spec.of), self._part(part, move.candidate)
             yield part, replace(move, baseline=baseline, candidate=candidate, etag=etag)

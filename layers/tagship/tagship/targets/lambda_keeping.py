@@ -1,4 +1,4 @@
-"""What keeps the versions of a function: an alias that holds the baseline, and room for their code."""
+"""Keeps a function's versions: the alias that holds the baseline, and the storage for code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ALIAS_CHARACTERS = 128
 _NEARLY_FULL = 0.9
-"""The share of the account's storage for code from which approvers are warned."""
+"""The share of the account's code storage from which approvers are warned."""
 
 
 def holding(alias: str) -> str:
@@ -24,11 +24,11 @@ def holding(alias: str) -> str:
 
 
 def hold(client: LambdaClient, *, function: str, alias: str, version: str, release: str, fence: int) -> None:
-    """Points an alias of its own at the baseline, which nobody calls: Lambda deletes no version that an alias points at.
+    """Points a separate alias, which nobody calls, at the baseline, so that Lambda refuses to delete that version.
 
-    So no clean-up tool can take away what a rollback needs, until the next release holds its own baseline.
+    So no clean-up tool can remove what a rollback needs. The next release points the alias at its own baseline.
 
-    Raises BaselineMissing when the version is gone already, CredentialsRefused, AwsUnavailable.
+    Raises BaselineMissing if the version is already gone, CredentialsRefused, AwsUnavailable.
     """
     request: CreateAliasRequestTypeDef = {
         "FunctionName": function,
@@ -52,14 +52,14 @@ def _create(client: LambdaClient, request: CreateAliasRequestTypeDef) -> None:
     try:
         client.create_alias(**request)
     except ClientError as error:
-        if code_of(error) != "ResourceConflictException":  # our twin has made it
+        if code_of(error) != "ResourceConflictException":  # a duplicate has created it
             raise
 
 
 def room_for(client: LambdaClient, size: int, *, release: str) -> str:
-    """A warning where the account has little room left for code; empty where it has enough. `size` is in bytes.
+    """A warning if the account has little code storage left; empty if it has enough. `size` is in bytes.
 
-    Raises TargetInvalid where the release does not fit, CredentialsRefused, AwsUnavailable.
+    Raises TargetInvalid if the release does not fit, CredentialsRefused, AwsUnavailable.
     """
     with calling(f"{release}: looking at the account's storage for code", **REFUSED_CREDENTIALS):
         found = client.get_account_settings()

@@ -1,7 +1,7 @@
-"""Looks into a Lambda deployment package, without running anything of it: what Lambda would refuse, or could not start.
+"""Inspects a Lambda deployment package without running it: what Lambda would refuse, or could not start.
 
-A package is somebody else's file. Its directory is bounded before it is read, and no more than the handler's own source is
-ever unpacked.
+A package comes from somebody else. The size of its directory is limited before it is read, and only the handler's own
+source is unpacked.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from typing import IO
 from tagship.targets.archive import UNREADABLE, plain, shown, unreadable, wrong_names
 
 MOST_UNZIPPED = 250 * 1024 * 1024
-"""Lambda's quota for a function and its layers, unzipped."""
+"""Lambda's quota for a function and its layers, unzipped, in bytes."""
 _SOURCE_BYTES = 1024 * 1024
 _ENDINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("python", (".py", "/__init__.py", ".pyc", ".so")),
     ("nodejs", (".js", ".mjs", ".cjs")),
     ("ruby", (".rb",)),
 )
-"""Where a runtime looks for the file that a handler names; of others nothing is known but the handler's form."""
+"""Where each runtime looks for the handler's file. Of other runtimes, only the handler's format is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """What was found."""
+    """The result of an inspection."""
 
     files: int = 0
     unzipped: int = 0
     problems: tuple[str, ...] = ()
-    """Sentences, each with what to do; empty where nothing is wrong."""
+    """Problems as sentences, each with a remedy; empty if there are none."""
 
 
 def look_into(file: IO[bytes], *, handler: str = "", runtime: str = "", layers: bool = False) -> Package:
-    """What is wrong with a package, all at once.
+    """Finds all problems of a package at once.
 
-    `handler` and `runtime` are the function's own; without them nothing is said about the handler. A handler that is not in
+    `handler` and `runtime` are the function's own; without them the handler is not checked. A handler that is not in
     the package may be in one of the `layers`.
     """
     if problem := unreadable(file):
@@ -91,7 +91,7 @@ def _handler(
     if not wanted or found or native:
         sources = [entries[name] for name in found if name.endswith(".py") and _known(runtime)]
         return [problem for source in sources for problem in _compiled(archive, source)]
-    if layers:  # it may be there
+    if layers:  # it may be in a layer
         return []
     folders = {name.split("/", 1)[0] for name in entries}
     if len(folders) == 1 and (top := folders.pop()) and any(f"{top}/{name}" in entries for name in wanted):
@@ -110,7 +110,7 @@ def _handler(
 
 
 def _wanted(handler: str, runtime: str) -> list[str]:
-    """The names that the handler's file may have; none where nothing is known about it."""
+    """The possible names of the handler's file; empty if unknown."""
     if handler.startswith("/"):
         return []
     endings = next((ends for language, ends in _ENDINGS if runtime.startswith(language)), ())
@@ -130,7 +130,7 @@ def _bootstrap(entries: dict[str, zipfile.ZipInfo]) -> list[str]:
 
 
 def _compiled(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> list[str]:
-    """Compiled, never run: a file that does not even compile can't start."""
+    """Compiles the source without running it: a file that does not compile can't start."""
     if entry.file_size > _SOURCE_BYTES or entry.flag_bits & 1:
         return []
     with archive.open(entry) as source:
@@ -155,11 +155,11 @@ def _compiled(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> list[str]:
 
 
 def _known(runtime: str) -> bool:
-    """Whether this Python knows all of that one's language."""
+    """Whether this Python knows all of that runtime's language."""
     minor = runtime.removeprefix("python3.")
     return minor.isdecimal() and int(minor) <= sys.version_info.minor
 
 
 def _mode(entry: zipfile.ZipInfo) -> int:
-    """Its permissions; 0 where whoever packed it says nothing about them."""
+    """Its permissions; 0 if the packing tool recorded none."""
     return entry.external_attr >> 16 & 0o777 if entry.create_system == 3 else 0

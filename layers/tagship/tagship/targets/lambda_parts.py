@@ -1,4 +1,4 @@
-"""A revision of several functions: one `Revision` that holds one for each, and the texts that name all of them.
+"""A revision of several functions: one `Revision` that contains one for each, and the texts that name all of them.
 
 A target with one function has no parts: its revision is the function's own.
 """
@@ -12,17 +12,17 @@ from tagship.model.records import Revision
 from tagship.text.words import listed
 
 PARTS, ABSENT, OF = "parts", "absent", "of"
-"""In a revision's data: a revision of each function; the aliases that did not exist; and the alias that one is of."""
+"""Keys in a revision's data: the revision of each function; the aliases that did not exist; and a part's own alias."""
 
 
 def parts_of(revision: Revision) -> Sequence[Revision]:
-    """One for each function; itself where it is of one."""
+    """One for each function; the revision itself if it is of one function."""
     parts: Sequence[Revision] = revision["data"].get(PARTS) or (revision,)
     return parts
 
 
 def part_of(revision: Revision | None, of: str) -> Revision | None:
-    """The part for this alias; None where there is none."""
+    """The part for this alias; None if there is none."""
     return (
         next((each for each in parts_of(revision) if each["data"].get(OF, of) == of), None)
         if revision
@@ -31,12 +31,12 @@ def part_of(revision: Revision | None, of: str) -> Revision | None:
 
 
 def is_absent(revision: Revision | None, of: str) -> bool:
-    """Whether it was recorded that this alias did not exist, which is not the same as nothing recorded about it."""
+    """Whether this alias was recorded as missing, which differs from not being recorded at all."""
     return revision is None or of in revision["data"].get(ABSENT, ())
 
 
 def whole(parts: Mapping[str, Revision | None]) -> Revision | None:
-    """One revision of these parts, by their aliases in the order of the target; None where no alias exists."""
+    """Combines parts, by alias in the target's order, into one revision; None if no alias exists."""
     found = {of: part for of, part in parts.items() if part}
     if len(parts) == 1 or not found:
         return next(iter(found.values()), None)
@@ -57,12 +57,12 @@ def whole(parts: Mapping[str, Revision | None]) -> Revision | None:
 
 
 def joined(etags: Sequence[str]) -> str:
-    """One etag of each alias's, which is empty where the alias did not exist."""
+    """Combines the aliases' etags; an etag is empty if its alias did not exist."""
     return ",".join(etags)
 
 
 def apart(etag: str, parts: int) -> Sequence[str]:
-    """Each alias's own etag again."""
+    """Splits a combined etag into each alias's own."""
     etags = etag.split(",")
     return [*etags, *[""] * (parts - len(etags))]
 
@@ -73,7 +73,7 @@ def name_of(of: str) -> str:
 
 
 def described(revision: Revision | None) -> str:
-    """`version 7`, or `version 7 of storefront and version 12 of worker`; empty while one is only planned."""
+    """`version 7`, or `version 7 of storefront and version 12 of worker`; empty for a planned revision."""
     if not revision or not revision["id"]:
         return ""
     parts = parts_of(revision)

@@ -1,4 +1,4 @@
-"""The versions of functions that earlier releases left, and what still uses them."""
+"""Finds and deletes the versions that earlier releases left on functions, unless something still uses them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ _LATEST = "$LATEST"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """The published versions of one function, with the rights of who asks."""
+    """The published versions of one function, read with the caller's permissions."""
 
     application: str
     spec: LambdaTarget
     client: LambdaClient
     named: bool = False
-    """Whether the function's name is needed to know what is meant: it is one of several."""
+    """Whether messages need the function's name, because there are several."""
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """A version is a release's only where its code is the recorded one: a function that was recreated counts anew."""
+        """A version belongs to a release only if it has the recorded code; a recreated function starts counting at 1
+        again."""
         aliases, provisioned = self._aliases(), self._provisioned()
         found = []
         for version in sorted(self._versions(), key=lambda each: int(each["Version"])):
@@ -45,7 +46,7 @@ class Versions:
             revisions = [each for each in known if self._is(each, version)]
             uses = [f"the alias {name} points at it" for name in aliases.get(number, ())]
             uses += ["it has provisioned concurrency"] if number in provisioned else []
-            if revisions and not uses:  # the others stay anyway
+            if revisions and not uses:  # the other versions are kept anyway
                 uses += [each.said for each in callers(self.client, arn=self._arn, qualifier=number)]
             stored = Stored(
                 name=f"version {number}{self._ending}",
@@ -58,11 +59,11 @@ class Versions:
         return found
 
     def delete(self, stored: Stored) -> None:
-        """One version; never the function. Lambda itself refuses one that an alias points at."""
+        """Deletes one version, never the function. Lambda itself refuses one that an alias points at."""
         parts = (part_of(revision, self.spec.of) for revision in stored.revisions)
         number = {part["id"] for part in parts if part}
         (version,) = number if len(number) == 1 else ("",)
-        if not version.isdecimal():  # without a version's number Lambda would delete the whole function
+        if not version.isdecimal():  # without a version number Lambda would delete the whole function
             raise TargetInvalid(
                 f"{self.application}: {stored.name} is not one published version. It was not deleted."
             )
@@ -78,7 +79,7 @@ class Versions:
             ) from error
 
     def keeps(self, stored: Stored) -> bool:
-        """Whether it is one of this function's."""
+        """Whether it is a version of this function."""
         return stored.name.endswith(self._ending)
 
     def _is(self, revision: Revision, version: Configuration) -> bool:
@@ -95,7 +96,7 @@ class Versions:
             yield from (each for each in page["Versions"] if each["Version"] != _LATEST)
 
     def _aliases(self) -> Mapping[str, list[str]]:
-        """The names of the aliases that point at a version, with any share of their traffic."""
+        """The names of the aliases that point at each version, with any share of their traffic."""
         found: dict[str, list[str]] = {}
         for page in self._pages("list_aliases", "looking at the aliases of"):
             for alias in page["Aliases"]:
@@ -105,7 +106,7 @@ class Versions:
         return found
 
     def _provisioned(self) -> set[str]:
-        """What has provisioned concurrency of its own; that of an alias is found by the alias."""
+        """The versions with their own provisioned concurrency. An alias's is found through the alias."""
         try:
             pages = list(self._pages("list_provisioned_concurrency_configs", "looking at the concurrency of"))
         except ClientError as error:
@@ -140,9 +141,9 @@ class AllVersions:
     parts: Sequence[Versions]
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """Function by function."""
+        """The versions, function by function."""
         return [each for part in self.parts for each in part.stored(known)]
 
     def delete(self, stored: Stored) -> None:
-        """A version of the function that its name says."""
+        """Deletes a version of the function in its name."""
         next(part for part in self.parts if part.keeps(stored)).delete(stored)
