@@ -52,6 +52,8 @@ COMMANDS = {
         "tagship_cli.commands.retention",
         "Show which old revisions are no longer needed, and delete them.",
     ),
+    "pause": ("tagship_cli.commands.pause", "Pause a rollout before its next traffic step."),
+    "resume": ("tagship_cli.commands.pause", "Continue a paused rollout."),
     "abort": ("tagship_cli.commands.abort", "Stop a release that is in progress."),
     "retry": ("tagship_cli.commands.retry", "Start a release again after it ended without success."),
     "freeze": ("tagship_cli.commands.freeze", "Block new releases in a stage for a limited time."),

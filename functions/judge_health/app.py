@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
+from tagship.deployment.pausing import Pausing
 from tagship.health.judging import fact_of, in_words, judged
 from tagship.health.verdict import Verdict
 from tagship.ledger.table import timestamp
@@ -13,26 +12,29 @@ from tagship.runtime import Event, Runtime, name_of, step
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """`{verdict, why, secondsLeft, wait, until, extended}`; the numbers of a result that matters go to the ledger.
+    """`{verdict, why, secondsLeft, wait, until, extended, pauses, lookIn}`; numbers that matter go to the ledger.
 
     If no check can test a restored baseline, the verdict is `unanswered`.
     """
-    release, deployment, now = event["release"], event["deployment"], runtime.now()
-    subject, execution = event["subject"], event["execution"]
+    release, deployment, subject = event["release"], event["deployment"], event["subject"]
+    execution, now = event["execution"], runtime.now()
     results = in_words(event["results"])
     verdict, unknown = judged(runtime.ledger, release, results, subject=subject)
-    left = int((datetime.fromisoformat(deployment["deadline"]) - now).total_seconds())
-    before = Baking.from_dict(event["baking"], now=now)
+    read, healthy = runtime.release(event), verdict.verdict is Verdict.HEALTHY
+    pausing = Pausing() if subject == "baseline" else Pausing.of(read.record, deployment, now)
+    left, before = pausing.seconds_left(deployment, now), Baking.from_dict(event["baking"], now=now)
     baking = before.looked(
-        clear=verdict.verdict is not Verdict.INCONCLUSIVE,
-        ends=verdict.verdict in (Verdict.UNHEALTHY, Verdict.ERROR),
+        clear=pausing.asked or verdict.verdict is not Verdict.INCONCLUSIVE,
+        ends=verdict.ends_a_bake,
         bake=deployment["bake"],
         every=deployment["every"],
         spare=left - deployment["followingNeed"],
         now=now,
     )
-    goes_on = baking.wait > 0
-    if not goes_on or verdict.verdict is not Verdict.HEALTHY:
+    done = healthy and not baking.wait and left >= deployment.get("nextNeeds", 0)
+    halt = None if verdict.ends_a_bake else pausing.holding(done=done)
+    goes_on = baking.wait > 0 or (halt is not None and halt.asked)
+    if not goes_on or not healthy:
         fact = fact_of(
             release,
             verdict,
@@ -41,10 +43,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
             step=deployment["step"],
             goes_on=goes_on,
             until=baking.until if goes_on and baking.extended and not before.extended else None,
-            # A check that could not answer does not report its start time.
-            began=[result["began"] for result in event["results"] if "began" in result],
+            began=[result["began"] for result in event["results"] if "began" in result],  # an error has none
             execution=execution,
-            key=name_of(execution),
+            key=pausing.mark + name_of(execution),
         )
         runtime.ledger.record(fact)
     return {
@@ -54,4 +55,6 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "wait": baking.wait,
         "until": timestamp(baking.until),
         "extended": baking.extended,
+        "pauses": halt is not None,
+        "lookIn": halt.look_in(read.configuration.health, now=now) if halt else 0,
     }

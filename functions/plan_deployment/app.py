@@ -39,7 +39,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "locations": [location],
         "nothingToChange": change.nothingToChange,
         "summary": list(change.summary),
-        "steps": [{"percent": it.percent, "bake": it.bake, "needs": it.needs} for it in steps],
+        "steps": [it.as_dict() for it in steps],
         "from": current["tag"] if current else None,
         "to": release.tag,
         "planning": event["planning"],

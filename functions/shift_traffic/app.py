@@ -15,7 +15,7 @@ from tagship.runtime import Event, Runtime, step
 def handler(event: Event, runtime: Runtime) -> Event:
     """The step that was made, the next one, and until when the target must have settled.
 
-    Raises LockLost, TargetMoved and CredentialsRefused; in these cases this attempt has moved nothing.
+    Raises PauseOrdered, LockLost, TargetMoved and CredentialsRefused; in these cases this attempt has moved nothing.
     """
     release, deployment, settings = runtime.release(event), event["deployment"], runtime.settings
     index, fence = deployment["next"], deployment["fence"]
@@ -38,6 +38,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         release.record,
         release.fact(FactKind.TRAFFIC_SHIFTED, key=key, data=data),
         percent=percent,
+        step=index,
         fence=fence,
     )
     following = [each["needs"] for each in deployment["steps"][index + 1 :]]

@@ -171,6 +171,10 @@ def run(world: World, state: str, fault: str) -> set[str]:
     if reminded:
         policy = {"approvers": ["ana@example.com"], "expires": 120, "remindEvery": 1}
         world.configure(approval=policy)
+    if state == "release.PauseRollout":
+        pause = {"timeout": 1, "onTimeout": "continue"}
+        steps = [{"percent": 10, "pause": pause}, {"percent": 100}]
+        world.configure(strategy={"type": "steps", "steps": steps})
     arn = world.start(world.upload(TAG))
     if reminded:
         wait_for(lambda: True if len(world.mails()) > 1 or over(world, arn) else None, "a reminder")
@@ -223,7 +227,7 @@ def rest_of(world: World) -> Rest:
         status=Status(record["status"]),
         why=record["why"],
         facts=world.facts(TAG),
-        asked=len([mail for mail in world.mails() if "Reminder" not in mail.subject]),
+        asked=len([mail for mail in world.mails() if not mail.subject.startswith(("Reminder", "Continue"))]),
         **found,
     )
 

@@ -169,5 +169,6 @@ def _result_of(name: str, body: Body) -> Shape:
     if body["Resource"].endswith("startExecution.sync:2"):
         return {"Output": flow_of("rollback")[1], "Status": None}
     if body["Resource"].endswith("waitForTaskToken"):
-        return answer_of("tagship.approval.request.delivery.answer_of")
+        answers = {"RequestApproval": "answer_of", "PauseRollout": "answer_in_a_pause"}
+        return answer_of(f"tagship.approval.request.delivery.{answers[name]}")
     return {"Payload": answer(snake(name)), "StatusCode": None}

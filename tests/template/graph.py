@@ -110,6 +110,9 @@ RETRIED_TIMEOUTS = {"rollback.RestoreBaseline": "nothing matters more than this 
 
 # Ways from a failure to a Succeed that are meant.
 NOT_A_FAILURE = {
+    "release.ShiftTraffic: PauseOrdered": "nothing moved: people are asked before it does",
+    "release.PauseFirst": "the same",
+    "release.PauseRollout: States.Timeout": "health is looked at again, and people are still asked; one may then continue",
     "release.RequestApproval: States.Timeout": "the approvers are reminded, and asked again; one may then approve",
     "release.CheckHealth: States.ALL": "JudgeHealth judges that no check answered: it is an error (test_definitions.py)",
     "release.ChecksErrored": "the same",
@@ -381,12 +384,12 @@ def only_a_task_that_waits_for_its_token_hands_it_over(machine: Machine) -> Iter
 
 
 def a_task_calls_a_function_or_the_rollback_and_nothing_else(machine: Machine) -> Iterator[str]:
-    """Only the request for approval waits for people."""
+    """Only the request for approval and a pause wait for people."""
     for task in machine.tasks():
         if task.body["Resource"] not in RESOURCES:
             yield f"{task} calls {task.body['Resource']}"
         waits = task.body["Resource"].endswith(".waitForTaskToken")
-        if waits != (str(task) == "release.RequestApproval"):
+        if waits != (str(task) in ("release.RequestApproval", "release.PauseRollout")):
             yield f"{task} waits for people, or does not and should"
 
 

@@ -107,10 +107,13 @@ def test_an_unexpected_answer_takes_the_cautious_path(machine: str, choice: str,
 
 def test_traffic_moves_further_only_after_a_healthy_verdict() -> None:
     """A clear failure is rolled back at once; an unfinished bake continues; otherwise only healthy passes."""
-    unhealthy, error, baking, not_healthy, *moving_on = load("release")["States"]["WhatNext"]["Choices"]
+    unhealthy, error, baking, pausing, not_healthy, *moving_on = load("release")["States"]["WhatNext"][
+        "Choices"
+    ]
     for clear, verdict in ((unhealthy, "unhealthy"), (error, "error")):
         assert clear == {"Variable": "$.health.verdict", "StringEquals": verdict, "Next": "HealthFailed"}
     assert baking == {"Variable": "$.health.wait", "NumericGreaterThanEquals": 1, "Next": "Bake"}
+    assert pausing == {"Variable": "$.health.pauses", "BooleanEquals": True, "Next": "PauseRollout"}
     assert not_healthy == {
         "Not": {"Variable": "$.health.verdict", "StringEquals": "healthy"},
         "Next": "HealthFailed",

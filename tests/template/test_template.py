@@ -68,11 +68,11 @@ WITHOUT_A_RESOURCE = {
 }
 # Restricted actions: no other role in the whole template has them.
 ONLY = {
-    "kms:GenerateMac": {"RequestApprovalFunction", "RemindApproversFunction"},
+    "kms:GenerateMac": {"RequestApprovalFunction", "RemindApproversFunction", "PauseRolloutFunction"},
     "kms:VerifyMac": {"ApprovalPageFunction", "RecheckReleaseFunction", "StoreConfigurationFunction"},
     "kms:Sign": {"PublisherRole"},
     "kms:Verify": {"RunGateFunction"},
-    "ses:SendEmail": {"RequestApprovalFunction", "RemindApproversFunction"},
+    "ses:SendEmail": {"RequestApprovalFunction", "RemindApproversFunction", "PauseRolloutFunction"},
     "ssm:GetParameter": {
         *("ReadReleaseFunction", "StoreConfigurationFunction"),
         *("ApprovalPageFunction", "NotifyFunction"),  # whether GitHub's jobs may wait for the application
@@ -106,6 +106,7 @@ ONLY = {
     "secretsmanager:GetSecretValue": {
         "RequestApprovalFunction",
         "RemindApproversFunction",
+        "PauseRolloutFunction",
         "NotifyFunction",
         "ApprovalPageFunction",
     },
@@ -381,10 +382,10 @@ def role_of(function: str) -> Body:
     }
 
 
-def test_the_link_keys_policy_lets_only_the_two_senders_sign() -> None:
+def test_the_link_keys_policy_lets_only_the_senders_sign() -> None:
     """Whatever a policy of the account says, an administrator's among them: who could sign could approve."""
     of_the_key = [it for it in statements() if it.resource == "LinkKey"]
-    senders = [role_of("RequestApprovalFunction"), role_of("RemindApproversFunction")]
+    senders = [role_of(f"{name}Function") for name in ("RequestApproval", "RemindApprovers", "PauseRollout")]
     signing = [it for it in of_the_key if "kms:GenerateMac" in it.actions]
     assert [(it.effect, it.body["Condition"]) for it in signing] == [
         ("Allow", {"ArnLike": {"aws:PrincipalArn": senders}}),
@@ -436,7 +437,7 @@ def test_only_the_release_machines_tasks_can_be_answered() -> None:
         "Fn::Sub": "${AWS::StackName}-release"
     }
     answering = [it for it in allowed() if "states:SendTaskSuccess" in it.actions]
-    assert len(answering) == 4
+    assert len(answering) == 5
     assert {str(it.on) for it in answering} == {str(({"Fn::Sub": machine},))}
 
 

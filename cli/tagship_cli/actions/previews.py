@@ -123,6 +123,33 @@ def sample(**changes: object) -> RequestRecord:
     return cast("RequestRecord", record | changes)
 
 
+def paused(about: Mapping[str, object], *, by: str = "", status: str = "OPEN") -> RequestRecord:
+    """What people are asked while a rollout is paused at its first step, whatever the application's steps are."""
+    asked = {
+        "number": 1,
+        "step": "1 of 3",
+        "percent": 10,
+        "nextPercent": 50,
+        "onTimeout": "rollback",
+        "by": by,
+        "why": "The error rate looks odd; checking the logs." if by else "",
+    }
+    checks = [
+        {"check": "storefront-5xx", "verdict": "healthy", "why": "the alarm is OK"},
+        {"check": "http https://storefront.example.com/health", "verdict": "healthy", "why": "5 of 5 passed"},
+    ]
+    terms = {
+        "status": status,
+        "required": 1,
+        "rules": [],
+        "askedAt": "2026-11-23T10:05:00Z",
+        "expiresAt": "2026-11-23T11:05:00Z",
+        "pause": asked,
+        "looked": {"at": "2026-11-23T10:19:10Z", "checks": checks},
+    }
+    return sample(**{**about, **terms})
+
+
 def approved(who: str, minute: int, *, reason: str = "") -> Decision:
     """A decision for a sample record."""
     return {"approver": who, "decision": "approve", "reason": reason, "at": f"2026-11-23T10:{minute:02}:00Z"}
@@ -268,7 +295,7 @@ def strategy_of(document: Document) -> list[StepData]:
     steps = traffic_steps(
         application.strategy, kind_of(application.target).step_seconds, floor=time_to_see(application.health)
     )
-    return [{"percent": step.percent, "bake": step.bake} for step in steps]
+    return [step.as_dict() for step in steps]
 
 
 def pages(**about: object) -> dict[str, PageResponse]:
@@ -298,6 +325,11 @@ def pages(**about: object) -> dict[str, PageResponse]:
         "ask-reason-missing": show(made(), fields={"decision": "reject"}),
         "ask-number-missing": show(made(), fields=yes | {"number": ""}),
         "ask-stale": show(made(), fields={**no, "form": "0" * 64}),
+        "ask-paused": show(paused(about)),
+        "ask-paused-by-an-operator": show(paused(about, by="arn:aws:sts::123456789012:assumed-role/ops/kim")),
+        "paused-continued": show(paused(about), fields=yes, release=running),
+        "paused-rolled-back": show(paused(about), fields=no),
+        "paused-expired": show(paused(about, status="EXPIRED")),
         "recorded-waiting": show(made(), fields=yes),
         "recorded-approved": show(nearly, fields=yes, release=running),
         "recorded-rejected": show(made(), fields=no),
@@ -349,6 +381,7 @@ def mails(**about: object) -> dict[str, Mail]:
         "approval": _mail(approval_mail, _warned(**about)),
         "reminder": _mail(reminder_mail, sample(decisions=decided, **about)),
         "escalation": escalation_mail(sample(decisions=decided, **about), now=NOW),
+        "paused": _mail(approval_mail, paused(about)),
         "hostile": _mail(approval_mail, hostile()),
     }
 
@@ -361,6 +394,7 @@ def slack_messages(**about: object) -> dict[str, Message]:
         "announcement": announcement(record, now=NOW),
         "invitation": invitation(record, link=link, now=NOW),
         "reminder": invitation(record, link=link, now=NOW, reminder=True),
+        "paused": announcement(paused(about), now=NOW, buttons="buttons"),
         "hostile": announcement(hostile(), now=NOW),
     }
 

@@ -105,11 +105,16 @@ def _underway(underway: Underway, place: Place, now: datetime) -> list[str]:
     if where.waits_for:
         texts.append(f"waiting for {screen.bold(listed(where.waits_for))}")
     if where.until:
-        what = "expires" if where.phase == "approval" else "until"
+        what = "expires" if where.phase in ("approval", "paused") else "until"
         texts.append(f"{what} {times.full(where.until)}, {times.until(where.until, now)}")
     if where.waits_for:
         title = screen.one_line(f"{release['application']} {release['tag']}")
-        texts.append(f"decide: tagship approve {title}{place.flags()}")
+        paused = where.phase == "paused"
+        texts.append(
+            f"continue: tagship resume {title}{place.flags()} --reason '…'"
+            if paused
+            else f"decide: tagship approve {title}{place.flags()}"
+        )
     if underway.is_dead(now):
         rolls_back = underway.holder is not None and underway.holder.rollback
         then = "the sweep takes over within 15 minutes" if rolls_back else "the next release takes the lock"

@@ -22,7 +22,7 @@ class Now:
 
     phase: str
     """One word for programs: `waiting`, `gates`, `planning`, `approval`, `window`, `deployment`, `baking`, `health`,
-    `rollback`."""
+    `paused`, `rollback`."""
     text: str
     waits_for: tuple[str, ...] = ()
     """A description for people."""
@@ -60,7 +60,7 @@ def whereabouts(
         opens = times.moment(record["waits"]["opens"])
         return Now(phase=phase, text="is approved and is waiting for its window", until=opens)
     if phase == "deployment":
-        return _deployment(facts, at)
+        return _paused(record, request) or _deployment(facts, at)
     if phase == "gates":
         return Now(
             phase=phase,
@@ -126,6 +126,33 @@ def _approval(request: RequestRecord) -> Now:
         until=times.moment(request["expiresAt"]),
         budget=(times.moment(request["askedAt"]), times.moment(request["expiresAt"])),
     )
+
+
+def _paused(record: ReleaseRecord, request: RequestRecord | None) -> Now | None:
+    """While a pause is open; `request` is then the pause's own."""
+    pause = record.get("pause")
+    if pause is None or pause["state"] != "open":
+        return None
+    percent = int(record.get("percent", 0))
+    then = "it is rolled back" if pause["onTimeout"] == "rollback" else "it continues if it is healthy"
+    asked = tuple(awaited(request)) if request and "pause" in request else ()
+    return Now(
+        phase="paused",
+        text=f"is paused at {percent} % of traffic (step {pause['before']} of {len(record['plan']['steps'])}); without an "
+        f"answer {then}",
+        waits_for=asked,
+        until=times.moment(pause["until"]),
+        percent=percent,
+        budget=(times.moment(pause["since"]), times.moment(pause["until"])),
+    )
+
+
+def asking(record: ReleaseRecord) -> str:
+    """The id of the request that people answer now: the open pause's, or the one for approval; empty if there is none."""
+    pause = record.get("pause")
+    if pause and pause["state"] == "open":
+        return pause["request"]
+    return record.get("approval", "")
 
 
 def _deployment(facts: Sequence[FactRecord], at: datetime) -> Now:

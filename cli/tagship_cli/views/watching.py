@@ -107,7 +107,7 @@ class Watching:
             [fact["name"] for fact in self._known]
         ):
             return Look(record=record, facts=tuple(new))
-        request = request_now(ledger, record["approval"]) if record.get("approval") else None
+        request = request_now(ledger, asked) if (asked := story.asking(record)) else None
         holder = lock.holder(ledger, self.application)
         now = story.whereabouts(record, self._known, request, holder=holder, at=self.place.now)
         return Look(record=record, facts=tuple(new), now=now)
@@ -132,7 +132,7 @@ class Watching:
                 f"not in the ledger of {self.place.stage}.\nCheck that it was published to this stage: "
                 f"`tagship publish` shows whether its release.json is there."
             )
-        waiting = look.now is not None and look.now.phase == "approval"
+        waiting = look.now is not None and look.now.phase in ("approval", "paused")
         seconds = min(_MOVING * 2**troubles, _LONGEST) if troubles else _WAITING if waiting else _MOVING
         if self.seconds is not None:
             seconds = min(seconds, max(0.0, self.seconds - (now - began).total_seconds()))

@@ -315,7 +315,9 @@ class Made:
 
     def shifted(self, step: int = 1) -> Made:
         percent, bake = ((10, 60), (100, 0))[step - 1]
-        releases.moving(self.stage.ledger, application=self.application, tag=self.tag, attempt=1)
+        releases.moving(
+            self.stage.ledger, application=self.application, tag=self.tag, attempt=1, step=step - 1
+        )
         data = {"percent": percent, "bake": bake, "step": step, "of": 2, "fence": 1}
         return self.fact("Traffic Shifted", data, key=str(step), percent=percent)
 

@@ -465,7 +465,7 @@ def test_a_release_without_an_approval_request_is_superseded_too(ledger, three):
 
 
 def test_a_release_that_has_traffic_continues_and_its_request_is_unchanged(ledger, three, waiting):
-    releases.moving(ledger, application="storefront", tag="v1.5.0", attempt=1)
+    releases.moving(ledger, application="storefront", tag="v1.5.0", attempt=1, step=0)
     assert after_making_way(ledger, three)["status"] == "RUNNING"
     assert approvals.get(ledger, "id")["status"] == "OPEN"
 

@@ -203,7 +203,7 @@ def test_a_late_step_records_nothing_after_the_ending(ledger, status):
     with pytest.raises(LockLost, match=r"the release has already ended\. Gates Passed was not recorded"):
         releases.mark(ledger, step_fact(), percent=50)
     with pytest.raises(LockLost, match="no traffic was moved"):
-        releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=1)
+        releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=1, step=0)
     found = releases.get(ledger, "storefront", "v1.4.0")
     assert "percent" not in found
     assert "moved" not in found
@@ -215,13 +215,13 @@ def test_another_attempts_step_records_nothing(ledger):
     with pytest.raises(LockLost):
         releases.mark(ledger, step_fact(attempt=2), percent=50)
     with pytest.raises(LockLost):
-        releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=2)
+        releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=2, step=0)
 
 
 def test_the_ledger_records_a_traffic_move_before_it_happens(ledger):
     release(ledger)
     for _ in range(2):
-        releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=1)
+        releases.moving(ledger, application="storefront", tag="v1.4.0", attempt=1, step=0)
     assert releases.get(ledger, "storefront", "v1.4.0")["moved"] is True
 
 

@@ -37,7 +37,7 @@ def dead(ledger: Ledger) -> Item:
     releases.claim(ledger, record())
     held = {"application": APPLICATION, "tag": TAG, "attempt": 1}
     lock.acquire(ledger, **held, execution=EXECUTION, seconds=900)
-    releases.moving(ledger, **held)
+    releases.moving(ledger, step=0, **held)
     return releases.get(ledger, APPLICATION, TAG)
 
 
@@ -52,7 +52,7 @@ def test_traffic_that_moves_after_the_check_is_rolled_back(ledger, status_then):
     held = {"application": APPLICATION, "tag": TAG, "attempt": 1}
     lock.acquire(ledger, **held, execution=EXECUTION, seconds=900)
     seen = releases.get(ledger, APPLICATION, TAG)
-    releases.moving(ledger, **held)
+    releases.moving(ledger, step=0, **held)
     asked: list[str] = []
 
     def roll_back(_: Item, *, trigger: str, **__: Any) -> bool:

@@ -30,7 +30,9 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
         else f"{application} {tag} serves all traffic and is healthy."
     )
     until, watch = _watch(ledger, record, since=since)
-    began = releases.since(ledger, record, DeploymentDuration=FactKind.DEPLOYMENT_STARTED)
+    began = _without_pauses(
+        record, releases.since(ledger, record, DeploymentDuration=FactKind.DEPLOYMENT_STARTED)
+    )
     manifest = manifest_of(record)
     ended = releases.end(
         ledger,
@@ -61,6 +63,16 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
             f"{application} {tag} cannot succeed: it has been rolled back or is being rolled back."
         )
     return why
+
+
+def _without_pauses(record: ReleaseRecord, began: dict[str, str]) -> dict[str, str]:
+    """When each duration began, later by the time in which the rollout waited for people: it is no deployment time."""
+    later = timedelta(seconds=record.get("pausedSeconds", 0))
+    return (
+        {name: timestamp(datetime.fromisoformat(at) + later) for name, at in began.items()}
+        if later
+        else began
+    )
 
 
 def _watch(ledger: Ledger, record: ReleaseRecord, *, since: str) -> tuple[str, list[Change]]:

@@ -16,8 +16,18 @@ from tagship.model.records import ReleaseRecord
 from tagship.model.release import Status
 from tagship.text.words import cause_in_words
 
-TRIGGERS = ("health", "deadline", "failure", "alarm", "operator", "security", "supervisor", "abort")
-_BY_A_PERSON = ("operator", "security")
+TRIGGERS = (
+    "health",
+    "deadline",
+    "failure",
+    "alarm",
+    "approver",
+    "operator",
+    "security",
+    "supervisor",
+    "abort",
+)
+_BY_A_PERSON = ("approver", "operator", "security")
 """People who request these have read what the release says about its rollback."""
 _TEXTS = ("application", "tag", "trigger", "why")
 _MEMBERS = 100

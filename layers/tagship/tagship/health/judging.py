@@ -39,6 +39,11 @@ def in_words(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def shortly(results: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Each check's `{check, verdict, why}`, for people who read it."""
+    return [{name: str(result[name]) for name in ("check", "verdict", "why")} for result in in_words(results)]
+
+
 def fact_of(
     release: ReleaseKey,
     verdict: CheckResult,

@@ -44,6 +44,11 @@ class CheckResult:
     """Sentences for readers of the ledger, with the numbers that decided."""
     numbers: Mapping[str, float | int | str] = field(default_factory=dict)
 
+    @property
+    def ends_a_bake(self) -> bool:
+        """Whether it is so clear that nothing is waited for."""
+        return self.verdict in (Verdict.UNHEALTHY, Verdict.ERROR)
+
     def as_dict(self) -> dict[str, object]:
         """The form in the state machine's data."""
         return {

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import cast
+from typing import Any, Literal, cast
 
-from tagship.ledger import lock, releases
+from tagship.ledger import lock, pauses, releases
 from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, as_read, of_planning, timestamp
 from tagship.ledger.table import approval_key as _pk
-from tagship.model.errors import AlreadyDecided, ApprovalClosed, ApprovalExpired, IdentityUnproven, LockLost
+from tagship.model.errors import (
+    AlreadyDecided,
+    ApprovalClosed,
+    ApprovalExpired,
+    IdentityUnproven,
+    LedgerBusy,
+    LockLost,
+)
 from tagship.model.facts import FactKind
 from tagship.model.people import CLAIMED, counts, person
-from tagship.model.records import Decision, NewRequest, ReleaseRecord, RequestRecord
+from tagship.model.records import Decision, Looked, NewRequest, PauseRecord, ReleaseRecord, RequestRecord
 
 OPEN = "OPEN"
 OUTDATED = "OUTDATED"
@@ -21,6 +28,10 @@ _APPROVAL = "APPROVAL"
 _OUTCOMES = {
     "approved": ("APPROVED", FactKind.APPROVAL_GRANTED),
     "rejected": ("REJECTED", FactKind.APPROVAL_REJECTED),
+}
+_PAUSE_OUTCOMES = {
+    "approved": ("APPROVED", FactKind.ROLLOUT_RESUMED),
+    "rejected": ("REJECTED", FactKind.ROLLOUT_REJECTED),
 }
 _CLOSED = {
     "EXPIRED": FactKind.APPROVAL_EXPIRED,
@@ -114,8 +125,103 @@ def _asked_as(ledger: Ledger, fact: Fact) -> str:
     return str(opened["data"]["approval"])
 
 
-def waits_on(ledger: Ledger, approval_id: str, token: str) -> None:
-    """The state machine waits with a new task token; the previous one is invalid."""
+def ask_in_a_pause(
+    ledger: Ledger, record: ReleaseRecord, wanted: NewRequest, pause: PauseRecord, *, execution: str
+) -> RequestRecord:
+    """Opens the request of a pause, which begins now. The release keeps its lock: its traffic is split.
+
+    Raises LedgerBusy if the pause was ordered, opened or withdrawn at the same moment: call again with a new record.
+    """
+    asked = wanted["pause"]
+    fact = fact_of(
+        wanted,
+        FactKind.ROLLOUT_PAUSED,
+        execution=execution,
+        data={"approvers": wanted["approvers"], "expiresAt": wanted["expiresAt"], **asked},
+    )
+    item = {
+        "pk": _pk(wanted["id"]),
+        "sk": _APPROVAL,
+        "kind": "approval",
+        "open": "approval",
+        "status": OPEN,
+        "decisions": [],
+        "sent": {},
+        "askedAt": timestamp(ledger.now()),
+        **wanted,
+    }
+    try:
+        opened = ledger.record(
+            fact, ledger.put(item, only_if="attribute_not_exists(pk)"), pauses.opens(ledger, record, pause)
+        )
+    except Refused:
+        opened = False
+    found = get(ledger, wanted["id"]) if opened else None
+    if found is None:
+        raise LedgerBusy(
+            f"{record['application']} {record['tag']}: the pause changed at this moment. Nothing was changed."
+        )
+    return found
+
+
+def resume(ledger: Ledger, request: RequestRecord, *, who: str, why: str) -> bool:
+    """An operator continues a paused rollout; False if the pause has been answered or its time is over.
+
+    Raises ApprovalClosed if the release has ended.
+    """
+    if request["expiresAt"] <= timestamp(ledger.now()):
+        return False
+    data = {"decision": "approve", "reason": why, "askedAt": request["askedAt"], "status": "APPROVED"}
+    return _end_pause(
+        ledger,
+        request,
+        fact_of(request, FactKind.ROLLOUT_RESUMED, who=who, data=data),
+        status="APPROVED",
+        said=f"{who} resumed it: {why}",
+    )
+
+
+def time_out(ledger: Ledger, request: RequestRecord, *, execution: str) -> RequestRecord:
+    """Ends a pause that nobody answered: the rollout continues, or is rolled back, as the pause says."""
+    then = request["pause"]["onTimeout"]
+    does = "continues" if then == "continue" else "is rolled back"
+    why = (
+        f"{request['application']} {request['tag']}: nobody answered the pause at {request['pause']['percent']} % of "
+        f"traffic in time, so the release {does}."
+    )
+    data = {"why": why, "then": then, "askedAt": request["askedAt"]}
+    fact = fact_of(request, FactKind.PAUSE_EXPIRED, execution=execution, data=data)
+    with suppress(ApprovalClosed):  # somebody answered at the same moment: that answer counts
+        _end_pause(ledger, request, fact, status="EXPIRED", said=why)
+    return get(ledger, request["id"]) or request
+
+
+def continues(request: RequestRecord) -> bool:
+    """Whether the answer to a pause is that the rollout continues."""
+    status = request["status"]
+    return status == "APPROVED" or (status == "EXPIRED" and request["pause"]["onTimeout"] == "continue")
+
+
+def _end_pause(ledger: Ledger, request: RequestRecord, fact: Fact, *, status: str, said: str) -> bool:
+    ended = cast("RequestRecord", {**request, "status": status})
+    change = ledger.update(
+        _pk(request["id"]),
+        _APPROVAL,
+        only_if="#status = :open",
+        values={":open": OPEN},
+        status=status,
+        closedBy=said,
+    )
+    state: Literal["continued", "rejected"] = "continued" if continues(ended) else "rejected"
+    try:
+        return ledger.record(fact, change, *pauses.ends(ledger, request, state, who=fact.who, why=said))
+    except Refused:
+        return False
+
+
+def waits_on(ledger: Ledger, approval_id: str, token: str, *, looked: Looked | None = None) -> None:
+    """The state machine waits with a new task token; the previous one is invalid. `looked` is the latest look at health."""
+    seen: dict[str, Any] = {"looked": looked} if looked else {}
     ledger.write(
         ledger.update(
             _pk(approval_id),
@@ -124,6 +230,7 @@ def waits_on(ledger: Ledger, approval_id: str, token: str) -> None:
             taskToken=token,
             delivered=False,
             open="approval",
+            **seen,
         )
     )
 
@@ -190,6 +297,8 @@ def decide(
         decisions = [*approval["decisions"], entry]
         outcome = judge({**approval, "decisions": decisions})
         status, fact_name = _OUTCOMES.get(outcome, (OPEN, FactKind.APPROVAL_GIVEN))
+        if "pause" in approval:
+            status, fact_name = _PAUSE_OUTCOMES.get(outcome, (OPEN, FactKind.APPROVAL_GIVEN))
         fact = fact_of(
             approval,
             fact_name,
@@ -212,6 +321,14 @@ def decide(
             status=status,
         )
         kept = [ledger.put(_proof_item(approval_id, approver, proof))] if proof else []
+        if status != OPEN:
+            kept += pauses.ends(
+                ledger,
+                approval,
+                "continued" if status == "APPROVED" else "rejected",
+                who=approver,
+                why=reason,
+            )
         try:
             if ledger.record(fact, change, *kept):
                 return {**approval, "decisions": decisions, "status": status}
@@ -338,12 +455,13 @@ def fact_of(
     data: Mapping[str, object] | None = None,
 ) -> Fact:
     """A fact about a request; `key` distinguishes it from others of its name."""
+    pause = approval.get("pause")
     return Fact(
         application=approval["application"],
         tag=approval["tag"],
         attempt=approval["attempt"],
         name=name,
-        key=of_planning(approval.get("planning", 1), key),
+        key=pauses.key_of(pause["number"], key) if pause else of_planning(approval.get("planning", 1), key),
         who=who,
         execution=execution or str(approval.get("execution", "")),
         data={"approval": approval["id"], **(data or {})},

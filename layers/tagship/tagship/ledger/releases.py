@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from tagship.ledger import lock
 from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, application_key, timestamp
-from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockLost
+from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockLost, PauseOrdered
 from tagship.model.facts import ENDING_KINDS, ENDINGS, FactKind
 from tagship.model.proposal import is_proposal
 from tagship.model.records import (
@@ -390,21 +390,29 @@ def about(ledger: Ledger, fact: FactRecord) -> tuple[ReleaseRecord | None, Confi
     return None, get(ledger, fact["application"], running["tag"])["configuration"]
 
 
-def moving(ledger: Ledger, *, application: str, tag: str, attempt: int) -> None:
-    """Records, before the change, that traffic may move from here on: if this release dies, its baseline is restored.
+def moving(ledger: Ledger, *, application: str, tag: str, attempt: int, step: int) -> None:
+    """Records, before the change, that the step with this index begins and traffic may move from here on: if this release
+    dies, its baseline is restored.
 
-    Raises LockLost if the release has ended meanwhile.
+    Raises PauseOrdered if the rollout pauses before this step, LockLost if the release has ended meanwhile.
     """
     change = ledger.update(
         application_key(application),
         _key(tag),
-        only_if="#status = :running AND #attempt = :attempt",
-        values={":running": Status.RUNNING, ":attempt": attempt},
+        only_if="#status = :running AND #attempt = :attempt AND "
+        "(attribute_not_exists(#pauseBefore) OR #pauseBefore > :step)",
+        values={":running": Status.RUNNING, ":attempt": attempt, ":step": step},
         moved=True,
+        step=step,
     )
     try:
         ledger.write(change)
     except Refused as refused:
+        known = get(ledger, application, tag)
+        if (known["status"], known["attempt"]) == (Status.RUNNING, attempt):
+            raise PauseOrdered(
+                f"{application} {tag}: the rollout pauses before step {step + 1}. No further traffic was moved."
+            ) from refused
         raise LockLost(
             f"{application} {tag}: the release has already ended; no traffic was moved."
         ) from refused

@@ -23,6 +23,7 @@ from tagship.model.fields import (
     Duration,
     Example,
     Matching,
+    Switch,
     rebuilt,
 )
 from tagship.model.release import APPLICATION_NAME, APPLICATION_NAME_WORDS, MAIL_ADDRESS, REPOSITORY, TAG
@@ -65,6 +66,7 @@ WINDOW_WORDS = (
 Stage = Literal["development", "staging", "production"]
 Bake = Annotated[int, Duration(), at.Ge(0), at.Le(1200)]
 Percent = Annotated[int, at.Ge(1), at.Le(100)]
+OnTimeout = Literal["rollback", "continue"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,19 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """How long a paused rollout waits for a person, and what happens if nobody answers."""
+
+    __pydantic_config__ = CONFIG
+    EXAMPLE: ClassVar[Example] = {"timeout": "PT1H", "onTimeout": "rollback"}
+
+    timeout: Annotated[int, Duration(), at.Ge(1), at.Le(43_200)] = 3_600
+    """Seconds after which nobody is waited for any longer; at most 12 hours. They do not count as deployment time."""
+    onTimeout: OnTimeout = "rollback"
+    """What happens then: the release is rolled back, or it continues if it is healthy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One share of the traffic and its bake."""
 
@@ -118,6 +133,8 @@ class Step:
     """The candidate's share, in percent."""
     bake: Bake = 0
     """Seconds at this share, during which health is checked."""
+    pause: Annotated[Pause | None, Switch()] = None
+    """Whether the rollout waits for a person after this bake: `true`, or the time-out and what happens then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from tagship.model.application import (
 )
 from tagship.model.fields import ByType
 from tagship.model.group import Group
+from tagship.model.pausing import MOST_PAUSES
 from tagship.model.people import person
 from tagship.model.records import PinnedGroup
 from tagship.model.release import MANIFEST_BYTES, Manifest, Tag, secret_prefix
@@ -398,6 +399,12 @@ def _strategy_problems(strategy: Strategy) -> Iterator[Problem]:
         shares = [step.percent for step in strategy.steps]
         if shares != sorted(set(shares)) or shares[-1] != 100:
             yield Problem(path=("strategy", "steps"), message=f"must increase and end at 100, not {shares}")
+        if strategy.steps[-1].pause:
+            message = "has no later step to wait for: the last step can't pause; pause an earlier one"
+            yield Problem(path=("strategy", "steps", len(shares) - 1, "pause"), message=message)
+        if (pauses := sum(step.pause is not None for step in strategy.steps)) > MOST_PAUSES:
+            message = f"pauses {pauses} times, but a release can pause at most {MOST_PAUSES} times"
+            yield Problem(path=("strategy", "steps"), message=message)
 
 
 def _windows(texts: Sequence[str]) -> Iterator[Problem]:

@@ -90,6 +90,10 @@ class RetentionRefused(FinalError):
     """Old revisions cannot be deleted now, or are not those that were shown."""
 
 
+class PauseOrdered(FinalError):
+    """The rollout pauses before this step. Nothing was changed; people are asked first."""
+
+
 class Overtaken(FinalError):
     """A newer release is being deployed or serves, or others went first too often: planning again would not help."""
 

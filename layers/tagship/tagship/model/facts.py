@@ -100,6 +100,14 @@ class FactKind(StrEnum):
     CANDIDATE_PROVEN = "Candidate Proven", "the candidate is ready and is what was approved"
     DEPLOYMENT_STARTED = "Deployment Started", "deployment started", Level.MILESTONES
     TRAFFIC_SHIFTED = "Traffic Shifted", "traffic was shifted", Level.EVERYTHING
+    PAUSE_ORDERED = "Pause Ordered", "a pause of the rollout was ordered", Level.MILESTONES
+    ROLLOUT_PAUSED = "Rollout Paused", "the rollout is paused and waits for a person", Level.MILESTONES
+    ROLLOUT_RESUMED = "Rollout Resumed", "the rollout continues", Level.MILESTONES
+    ROLLOUT_REJECTED = (
+        *("Rollout Rejected", "an approver ended the pause with a rollback"),
+        Level.EVERYTHING,  # its rollback follows at once, with the reason
+    )
+    PAUSE_EXPIRED = "Pause Expired", "nobody answered the pause in time", Level.MILESTONES
     HEALTH_CHECKED = "Health Checked", "health was checked", Level.PROBLEMS  # healthy ones are never sent
     ALARM_FIRED = "Alarm Fired", "an alarm fired", Level.PROBLEMS
     ROLLBACK_TRIGGERED = (

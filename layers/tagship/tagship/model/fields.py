@@ -113,6 +113,29 @@ class Duration:
         }
 
 
+class Switch:
+    """A noun that may be written as `true`, for all its defaults, or as `false`, for none."""
+
+    __slots__ = ()
+
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self._spelled_out, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "boolean"}, *handler(core_schema)["anyOf"]]}
+
+    def _spelled_out(self, value: object) -> object:
+        if isinstance(value, bool):
+            return {} if value else None
+        if value is not None and not isinstance(value, Mapping):
+            raise ValueError("must be true, false or an object with fields")
+        return value
+
+
 _ISO_DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
 
 

@@ -175,12 +175,41 @@ class Standing(TypedDict):
     """The target's version after Tagship's last write."""
 
 
+class PauseTerms(TypedDict):
+    """How long a pause waits for a person, and what happens then."""
+
+    timeout: int
+    onTimeout: Literal["rollback", "continue"]
+
+
 class StepData(TypedDict):
     """A share of the traffic, how long it is monitored, and the seconds that the step can take in total."""
 
     percent: int
     bake: int
     needs: NotRequired[int]
+    pause: NotRequired[PauseTerms]
+    """Whether the rollout then waits for a person."""
+
+
+class PauseRecord(PauseTerms):
+    """The latest pause of a release's rollout."""
+
+    number: int
+    """Which pause of the attempt it is, from 1."""
+    before: int
+    """The index of the step that it holds back."""
+    state: Literal["ordered", "open", "continued", "rejected", "withdrawn"]
+    """`ordered`: it begins at the end of the current step. `withdrawn`: resumed before that."""
+    by: str
+    """The operator who ordered it; empty if the strategy wants it."""
+    why: str
+    request: NotRequired[str]
+    """The id of the request that people answer."""
+    since: NotRequired[str]
+    until: NotRequired[str]
+    endedBy: NotRequired[str]
+    endedBecause: NotRequired[str]
 
 
 _Between = TypedDict("_Between", {"from": str | None})  # a keyword is no attribute
@@ -280,6 +309,14 @@ class ReleaseRecord(NewRelease):
     deadline: NotRequired[str]
     moved: NotRequired[bool]
     """Traffic may have moved."""
+    step: NotRequired[int]
+    """The index of the last step that has begun."""
+    pause: NotRequired[PauseRecord]
+    """The latest pause of its rollout."""
+    pauseBefore: NotRequired[int]
+    """The index of the step that must not begin while a pause is ordered or open."""
+    pausedSeconds: NotRequired[int]
+    """How long the pauses that have ended took."""
     standing: NotRequired[Sequence[Standing]]
     percent: NotRequired[int]
     shiftedAt: NotRequired[str]
@@ -416,10 +453,35 @@ class PlanSummary(TypedDict):
     nothingToChange: bool
 
 
+class PauseAsked(TypedDict):
+    """What a request asks about a paused rollout: to approve it continues, to reject it rolls the release back."""
+
+    number: int
+    step: str
+    """`1 of 3`."""
+    percent: int
+    """The candidate's share of the traffic now."""
+    nextPercent: int
+    onTimeout: Literal["rollback", "continue"]
+    by: str
+    """The operator who ordered it; empty if the strategy wants it."""
+    why: str
+
+
+class Looked(TypedDict):
+    """The latest look at a paused release's health."""
+
+    at: str
+    checks: Sequence[Mapping[str, str]]
+    """Each `{check, verdict, why}`."""
+
+
 class NewRequest(TypedDict):
     """A request for approval, before it is opened."""
 
     id: str
+    pause: NotRequired[PauseAsked]
+    """Present if people are asked during a rollout whether it continues."""
     application: str
     stage: str
     tag: str
@@ -463,6 +525,8 @@ class RequestRecord(NewRequest):
     askedAt: str
     closedBy: NotRequired[str]
     delivered: NotRequired[bool]
+    looked: NotRequired[Looked]
+    """In a pause: how healthy the candidate was when it was last looked at."""
 
 
 class LockRecord(TypedDict, total=False):

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from tagship.model.application import AllAtOnce, Canary, Health, Linear, Step, Steps, Strategy
+from tagship.model.application import AllAtOnce, Canary, Health, Linear, Pause, Step, Steps, Strategy
+from tagship.model.records import StepData
 
 _LONGEST_LOOK_BACK = 600
 LOOK_EVENTS = 14
 """The events that one health check adds to an execution's history if no attempt fails, for any number of checks."""
 EVENTS_FOR_LOOKS = 12_000
-"""Half of the 25,000 events that an execution may have. The rest is for failed attempts and all other states."""
+"""Half of the 25,000 events that an execution may have. The rest is for pauses, failed attempts and all other states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,15 @@ class TrafficStep:
     bake: int
     needs: int
     """Seconds that must be left of the deployment's budget for this step to begin."""
+    pause: Pause | None = None
+    """Whether the rollout waits for a person after the bake. People's time is not part of the deployment's budget."""
+
+    def as_dict(self) -> StepData:
+        """For the plan."""
+        data: StepData = {"percent": self.percent, "bake": self.bake, "needs": self.needs}
+        if self.pause:
+            data["pause"] = {"timeout": self.pause.timeout, "onTimeout": self.pause.onTimeout}
+        return data
 
 
 def time_to_see(health: Health, *, most: int = _LONGEST_LOOK_BACK) -> int:
@@ -42,7 +52,7 @@ def traffic_steps(strategy: Strategy, step_seconds: int, *, floor: int = 0) -> t
     """
     steps = _steps(strategy)
     return tuple(
-        _step(step.percent, step.bake if 0 < index == len(steps) - 1 else max(step.bake, floor), step_seconds)
+        _step(step, step.bake if 0 < index == len(steps) - 1 else max(step.bake, floor), step_seconds)
         for index, step in enumerate(steps)
     )
 
@@ -52,8 +62,8 @@ def only_step(step_seconds: int, *, floor: int = 0) -> tuple[TrafficStep, ...]:
     return traffic_steps(AllAtOnce(type="all-at-once"), step_seconds, floor=floor)
 
 
-def _step(percent: int, bake: int, step_seconds: int) -> TrafficStep:
-    return TrafficStep(percent=percent, bake=bake, needs=bake + step_seconds)
+def _step(step: Step, bake: int, step_seconds: int) -> TrafficStep:
+    return TrafficStep(percent=step.percent, bake=bake, needs=bake + step_seconds, pause=step.pause)
 
 
 def seconds_needed(steps: Sequence[TrafficStep]) -> int:

@@ -206,8 +206,13 @@ def _unfrozen(fact: FactRecord, data: Data) -> Described:
 
 
 def _started(_: FactRecord, data: Data) -> Described:
-    shares = ", then ".join(f"{step['percent']} %" for step in data["steps"])
-    return Described(text=f"deployment started: {shares} of traffic; no step starts after {data['deadline']}")
+    shares = ", then ".join(
+        f"{step['percent']} %" + (" and a pause" if step.get("pause") else "") for step in data["steps"]
+    )
+    late = " (later by the time of its pauses)" if any(step.get("pause") for step in data["steps"]) else ""
+    return Described(
+        text=f"deployment started: {shares} of traffic; no step starts after {data['deadline']}{late}"
+    )
 
 
 def _proven(_: FactRecord, data: Data) -> Described:
@@ -223,6 +228,53 @@ def _shifted(fact: FactRecord, data: Data) -> Described:
     bake = f", monitored for {span(data['bake'])}" if data["bake"] else ""
     step = f"step {data['step']} of {data['of']}"
     return Described(text=f"{data['percent']} % of traffic goes to {fact['tag']} ({step}){bake}")
+
+
+def _what_then(data: Data) -> str:
+    return "it continues if it is healthy" if data["onTimeout"] == "continue" else "it is rolled back"
+
+
+def _pause_ordered(fact: FactRecord, data: Data) -> Described:
+    return Described(
+        text=f"{fact['who']} ordered a pause before step {data['before'] + 1}",
+        mood=Mood.WARY,
+        more=(f"“{data['why']}”", f"Without an answer within {span(data['timeout'])}, {_what_then(data)}."),
+    )
+
+
+def _paused(_: FactRecord, data: Data) -> Described:
+    until = f"Until {utc_clock(moment(data['expiresAt']))}; without an answer {_what_then(data)}."
+    why = (f"“{data['why']}” ({data['by']})",) if data["by"] else ()
+    return Described(
+        text=f"paused at {data['percent']} % of traffic, before {data['nextPercent']} %: waits for "
+        f"{listed(data['approvers'])}",
+        mood=Mood.WARY,
+        more=(*why, until),
+    )
+
+
+def _resumed(fact: FactRecord, data: Data) -> Described:
+    via = (_identified(data["identity"]),) if data.get("identity") else ()
+    reason = (f"“{data['reason']}”",) if data.get("reason") else ()
+    did = "took back the pause before it began" if data.get("withdrawn") else "continued the paused rollout"
+    return Described(text=f"{fact['who']} {did}", mood=Mood.GOOD, more=reason + via)
+
+
+def _pause_rejected(fact: FactRecord, data: Data) -> Described:
+    via = (_identified(data["identity"]),) if data.get("identity") else ()
+    return Described(
+        text=f"{fact['who']} ended the pause with a rollback",
+        mood=Mood.BAD,
+        more=(f"“{data['reason']}”", *via),
+    )
+
+
+def _pause_expired(_: FactRecord, data: Data) -> Described:
+    goes_on = data["then"] == "continue"
+    return Described(
+        text="nobody answered the pause in time: " + ("the rollout continues" if goes_on else "rolling back"),
+        mood=Mood.WARY if goes_on else Mood.BAD,
+    )
 
 
 def _checked(_: FactRecord, data: Data) -> Described:
@@ -249,6 +301,7 @@ _TRIGGERS = {
     "deadline": "it ran out of time",
     "failure": "a step failed",
     "alarm": "an alarm fired",
+    "approver": "an approver ended the pause with a rollback",
     "operator": "an operator requested it",
     "security": "its code is unsafe",
     "supervisor": "its execution died",
@@ -384,6 +437,11 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Described]] = {
     FactKind.DEPLOYMENT_STARTED: _started,
     FactKind.CANDIDATE_PROVEN: _proven,
     FactKind.TRAFFIC_SHIFTED: _shifted,
+    FactKind.PAUSE_ORDERED: _pause_ordered,
+    FactKind.ROLLOUT_PAUSED: _paused,
+    FactKind.ROLLOUT_RESUMED: _resumed,
+    FactKind.ROLLOUT_REJECTED: _pause_rejected,
+    FactKind.PAUSE_EXPIRED: _pause_expired,
     FactKind.HEALTH_CHECKED: _checked,
     FactKind.ALARM_FIRED: _alarm,
     FactKind.ROLLBACK_TRIGGERED: _triggered,

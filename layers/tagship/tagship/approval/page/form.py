@@ -32,7 +32,7 @@ _SHOWN = (
     *("application", "stage", "tag", "fromTag", "attempt", "author", "commit", "repository", "ref", "notes"),
     *("changes", "before"),
     *("gates", "plan", "warnings", "approvers", "required", "authorMayApprove", "reasonToApprove"),
-    *("rules", "countInEveryRule", "left", "decisions", "status"),
+    *("rules", "countInEveryRule", "left", "decisions", "status", "pause"),
 )
 """What an approver sees while deciding; the end of a request, or a reminder, does not make a page stale."""
 
@@ -127,6 +127,8 @@ def reason_problem(form: Form, record: RequestRecord) -> str:
     """What is wrong with the reason under this request's policy; empty if nothing."""
     if len(form.reason) > MAX_REASON:
         return f"The reason has {len(form.reason):,} characters; the limit is {MAX_REASON:,}."
+    if form.decision == "reject" and not form.reason and "pause" in record:
+        return "Say why you roll it back: the author needs to know what to change."
     if form.decision == "reject" and not form.reason:
         return "Say why you reject it: the author needs to know what to change."
     if record.get("reasonToApprove") is True and not form.reason:

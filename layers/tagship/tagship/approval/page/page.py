@@ -252,7 +252,8 @@ class Page:
             try:
                 self.deliver(visit.record["id"])
             except TokenDead:
-                if not again:
+                # A pause waits in pieces: between two of them nobody listens, and the answer is read from the ledger.
+                if not again and "pause" not in visit.record:
                     return tell("dead", 409, visit, recorded=True)
             except RetryableError:
                 return tell("undelivered", 503, visit, headers={"Retry-After": "10"})

@@ -8,6 +8,7 @@ from tagship.model.proposal import is_proposal
 from tagship.model.records import ReleaseRecord, RequestRecord
 from tagship.model.release import UNCHECKED
 from tagship.text.plain import line
+from tagship.text.times import clock, moment
 
 FOLLOW_SECONDS = 10
 """How often the page refreshes for someone who follows it."""
@@ -42,6 +43,12 @@ def progress(record: RequestRecord, release: ReleaseRecord) -> dict[str, object]
 
 
 def _underway(release: ReleaseRecord, values: Mapping[str, str]) -> str:
+    pause = release.get("pause")
+    if pause and pause["state"] == "open":
+        return (
+            f"{release.get('percent', 0)} % of the traffic goes to {values['tag']}. The rollout is paused and waits for a "
+            f"person until {clock(moment(pause['until']))}."
+        )
     if release.get("percent") == 100:
         return f"All traffic goes to {values['tag']}. The release is done when its health checks pass."
     if release.get("percent"):

@@ -60,6 +60,16 @@ _TOLD = {
     "undelivered": "Your {decision} is recorded but could not be delivered yet. Press the button again in a minute.",
 }
 _NOUNS = {"approve": "approval", "reject": "rejection"}
+_TOLD_IN_A_PAUSE = {
+    "recorded": "Your answer is recorded.",
+    "author": "You are the author of this release, so your answer does not count. Nothing was recorded.",
+    "approved": "Someone has already continued it; there is nothing left for you to decide.",
+    "rejected": "It is already being rolled back; there is nothing left for you to decide.",
+    "expired": "The time for an answer is over. Nothing was recorded.",
+    "closed": "The pause has ended. Nothing was recorded.",
+    "undelivered": "Your answer is recorded but could not be delivered yet. It counts at the next health check.",
+}
+"""Where it differs from an approval."""
 
 
 class _ButtonInvalid(LinkInvalid):
@@ -242,7 +252,8 @@ def _pressed(
     if visit.standing == "open" and not visit.own and (problem := reason_problem(form, record)):
         return f"Nothing was recorded. {problem} Use the field above the buttons."
     kind = page.decided(visit, form).kind
-    words = _TOLD.get(kind, "Nothing was recorded.")
+    told = _TOLD | _TOLD_IN_A_PAUSE if "pause" in record else _TOLD
+    words = told.get(kind, "Nothing was recorded.")
     return words.format(decision=_NOUNS[press.decision])
 
 

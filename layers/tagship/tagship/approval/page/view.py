@@ -6,7 +6,7 @@ Nothing here is markup, and nothing here decides: the templates only lay it out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, cast
 
@@ -81,8 +81,38 @@ def view(record: RequestRecord, *, approver: str, now: datetime) -> View:
         "reason_to_approve": record.get("reasonToApprove") is True,
         "asked": _time(record.get("askedAt"), now),
         "ends": _time(record.get("expiresAt"), now),
+        "pause": _pause(record, now),
         "closed_by": line(record.get("closedBy") or "", 300),
         "watch_url": _watch_url(record),
+    }
+
+
+def _pause(record: RequestRecord, now: datetime) -> View | None:
+    """What is asked during a rollout, and how the candidate is; None for a request for approval."""
+    asked = record.get("pause")
+    if asked is None:
+        return None
+    looked = record.get("looked")
+    checks = [
+        {
+            "name": line(check["check"], 80),
+            "verdict": line(check["verdict"], 20),
+            "why": line(check["why"], 300),
+        }
+        for check in (looked["checks"] if looked else ())
+    ]
+    goes_on = asked["onTimeout"] == "continue"
+    return {
+        "step": line(asked["step"], 20),
+        "percent": int(asked["percent"]),
+        "next_percent": int(asked["nextPercent"]),
+        "by": line(asked["by"], 300),
+        "why": line(asked["why"], 500),
+        "then": "it continues if it is healthy" if goes_on else "it is rolled back",
+        "continued": goes_on,
+        "checks": checks,
+        "well": bool(checks) and all(check["verdict"] == "healthy" for check in checks),
+        "looked": _time(looked["at"], now) if looked else None,
     }
 
 
@@ -175,16 +205,24 @@ def _gate(gate: GateRecord) -> View:
 
 
 def _traffic(steps: Iterable[StepData]) -> View:
-    moves = [(int(step["percent"]), int(step.get("bake") or 0)) for step in steps]
-    waiting = sum(bake for _, bake in moves)
+    moves = [(int(step["percent"]), int(step.get("bake") or 0), _then_pauses(step)) for step in steps]
+    waiting = sum(bake for _, bake, _ in moves)
     return {
         "steps": [
-            {"percent": percent, "words": _step(percent, bake, only=len(moves) == 1)}
-            for percent, bake in moves
+            {"percent": percent, "words": _step(percent, bake, only=len(moves) == 1) + pause}
+            for percent, bake, pause in moves
         ],
         "at_once": len(moves) == 1,
         "waiting": span(waiting) if waiting else "",
     }
+
+
+def _then_pauses(step: StepData) -> str:
+    pause = step.get("pause")
+    if pause is None:
+        return ""
+    then = "continues if healthy" if pause["onTimeout"] == "continue" else "is rolled back"
+    return f", then waits for a person, at most {span(pause['timeout'])}; without an answer it {then}"
 
 
 def _step(percent: int, bake: int, *, only: bool) -> str:
@@ -199,7 +237,10 @@ def _votes(record: RequestRecord, approver: str, now: datetime) -> View:
         "you": line(approver),
         "own": own["decision"] if own else "",
         "own_at": _time(own.get("at"), now) if own else None,
-        "votes": [_vote(vote, approver, now) for vote in quorum.votes(record)],
+        "votes": [
+            _vote(vote, approver, now, words=_IN_A_PAUSE if "pause" in record else _WORDS)
+            for vote in quorum.votes(record)
+        ],
         "missing": [line(voter) for voter in quorum.missing(record)],
         "approvals": given,
         "required": required,
@@ -229,11 +270,15 @@ def _rules(record: RequestRecord) -> list[View]:
     ]
 
 
-def _vote(vote: Decision, approver: str, now: datetime) -> View:
+_WORDS = {"approve": "approved", "reject": "rejected"}
+_IN_A_PAUSE = {"approve": "continued it", "reject": "rolled it back"}
+
+
+def _vote(vote: Decision, approver: str, now: datetime, *, words: Mapping[str, str]) -> View:
     return {
         "who": line(vote["approver"]),
         "decision": vote["decision"],
-        "words": "approved" if vote["decision"] == "approve" else "rejected",
+        "words": words.get(vote["decision"], words["reject"]),
         "reason": shorten(visible(str(vote.get("reason") or "")).strip(), 2000),
         "at": _time(vote.get("at"), now),
         "yours": person(vote["approver"]) == person(approver),

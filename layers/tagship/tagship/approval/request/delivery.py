@@ -41,6 +41,24 @@ def answer_of(request: RequestRecord) -> dict[str, object]:
     }
 
 
+def answer_in_a_pause(request: RequestRecord) -> dict[str, object]:
+    """The state machine's input after a pause: `{decision, trigger, by, why}`.
+
+    The decision is `continue` or `rollback`; the rest is by whom and why a rollback is triggered.
+    """
+    rejected = [entry for entry in request["decisions"] if entry["decision"] == "reject"]
+    title, percent = f"{request['application']} {request['tag']}", request["pause"]["percent"]
+    why = str(request.get("closedBy") or f"{title}: the pause has ended.")
+    for entry in rejected[:1]:
+        why = f"{title}: {entry['approver']} ended the pause at {percent} % of traffic: {entry['reason']}"
+    return {
+        "decision": "continue" if approvals.continues(request) else "rollback",
+        "trigger": "approver" if rejected else "deadline",
+        "by": rejected[0]["approver"] if rejected else request["execution"],
+        "why": why,
+    }
+
+
 def waits(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> bool:
     """Whether the release's execution still waits for the decision."""
     request = approvals.get(ledger, approval_id)
@@ -51,6 +69,16 @@ def waits(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> bool:
     return str(answer["status"]) == "RUNNING"
 
 
+def go_on(stepfunctions: SFNClient, token: str) -> None:
+    """Answers the task of a pause that nobody wants any more; does nothing if it no longer waits: it looks again then."""
+    try:
+        with calling("Continuing the rollout"):
+            stepfunctions.send_task_success(taskToken=token, output=json.dumps({"decision": "continue"}))
+    except ClientError as error:
+        if code_of(error) not in _DEAD:
+            raise
+
+
 def deliver(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> None:
     """Answers the waiting task with the decision; does nothing while the request is open, or if this was done before.
 
@@ -59,10 +87,11 @@ def deliver(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> None:
     request = approvals.get(ledger, approval_id)
     if request is None or request["status"] == approvals.OPEN or request.get("delivered"):
         return
+    answer = answer_in_a_pause(request) if "pause" in request else answer_of(request)
     try:
         with calling(f"Telling the execution of {request['application']} {request['tag']}"):
             stepfunctions.send_task_success(
-                taskToken=approvals.task_token(ledger, approval_id), output=json.dumps(answer_of(request))
+                taskToken=approvals.task_token(ledger, approval_id), output=json.dumps(answer)
             )
     except ClientError as error:
         if code_of(error) in _DEAD:

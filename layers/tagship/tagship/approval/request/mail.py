@@ -71,4 +71,7 @@ def _subject(shown: View, kind: _Kind) -> str:
         "reminder": f"Reminder: approve {asked}?{left}",
         "escalation": f"Still undecided: {asked}{left}",
     }
+    if pause := shown["pause"]:
+        paused = f"Continue {shown['application']} {shown['tag']} in {shown['stage']}? Paused at {pause['percent']} %"
+        return line(paused, _SUBJECT_AT_MOST)
     return line(words[kind], _SUBJECT_AT_MOST)

@@ -23,7 +23,15 @@ from tagship.model.errors import NoChannelReached
 from tagship.model.facts import FactKind
 from tagship.model.people import person
 from tagship.model.proposal import is_proposal
-from tagship.model.records import NewRequest, ReleaseRecord, RequestRecord, document_of, manifest_of
+from tagship.model.records import (
+    NewRequest,
+    PauseAsked,
+    PauseRecord,
+    ReleaseRecord,
+    RequestRecord,
+    document_of,
+    manifest_of,
+)
 from tagship.settings import Settings
 from tagship.slack import messages as slack
 from tagship.slack import thread as slack_thread
@@ -87,6 +95,42 @@ def request_of(
         request["before"] = record["before"]
     check_reachable(request)
     return request
+
+
+def pause_request_of(
+    record: ReleaseRecord,
+    pause: PauseRecord,
+    *,
+    people: Sequence[str],
+    now: datetime,
+    random: Callable[[int], bytes],
+) -> NewRequest:
+    """The request of a pause that begins now: the release's approvers are asked, and one answer is enough.
+
+    The release has all its approvals; a pause asks for one pair of eyes. `people` are its approvers as they are now.
+    """
+    steps, before = record["plan"]["steps"], pause["before"]
+    wanted = request_of(record, now=now, longest=pause["timeout"], random=random)
+    asked: PauseAsked = {
+        "number": pause["number"],
+        "step": f"{before} of {len(steps)}",
+        "percent": steps[before - 1]["percent"],
+        "nextPercent": steps[before]["percent"],
+        "onTimeout": pause["onTimeout"],
+        "by": pause["by"],
+        "why": pause["why"],
+    }
+    return {
+        **wanted,
+        "pause": asked,
+        "approvers": list(people),
+        "required": 1,
+        "rules": [],
+        "countInEveryRule": False,
+        "remindEvery": 0,
+        "escalateTo": [],
+        "expiresAt": timestamp(now + timedelta(seconds=pause["timeout"])),
+    }
 
 
 def send_links(

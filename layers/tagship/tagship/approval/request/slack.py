@@ -33,17 +33,42 @@ def announcement(record: RequestRecord, *, now: datetime, buttons: str = "") -> 
     """
     shown = view(record, approver="", now=now)
     asked = ", ".join(line(voter) for voter in quorum.voters(record))
-    plural = "" if shown["required"] == 1 else "s"
     return message(
-        _title("Approval needed", shown),
+        _title("Rollout paused" if shown["pause"] else "Approval needed", shown),
         *_about(record, shown),
         *_rules(shown),
         context(
-            f"Approvers: {escaped(asked)}. {shown['required']} approval{plural} needed; one rejection ends it. "
+            f"Approvers: {escaped(asked)}. {_needed(shown)} "
             "Each approver has a personal link, which is not posted here."
         ),
         *(_buttons(record, shown, buttons) if buttons else ()),
     )
+
+
+def _needed(shown: View) -> str:
+    if shown["pause"]:
+        return "One answer decides."
+    plural = "" if shown["required"] == 1 else "s"
+    return f"{shown['required']} approval{plural} needed; one rejection ends it."
+
+
+def _paused(shown: View) -> list[Block]:
+    """The share of the traffic, why it is paused, how the candidate is, and what happens without an answer."""
+    pause = shown["pause"]
+    if pause is None:
+        return []
+    share, after = f"{pause['percent']} % of traffic", f"next {pause['next_percent']} %"
+    lines = [f"{share} goes to {escaped(shown['tag'])} (step {pause['step']}), {after}"]
+    if pause["by"]:
+        lines.append(f"Ordered by {escaped(pause['by'])}: {escaped(pause['why'])}")
+    lines += [
+        f"{escaped(check['name'])} {check['verdict']}"
+        + (f": {escaped(check['why'])}" if check["why"] else "")
+        for check in pause["checks"]
+    ]
+    until = f" ({shown['ends']['clock']})" if shown["ends"] else ""
+    lines.append(f"Without an answer {pause['then']}{until}")
+    return [section(f"*The rollout is paused*\n{bullets(lines)}")]
 
 
 def invitation(record: RequestRecord, *, link: str, now: datetime, reminder: bool = False) -> Message:
@@ -56,13 +81,19 @@ def invitation(record: RequestRecord, *, link: str, now: datetime, reminder: boo
     shown = view(record, approver="", now=now)
     stands = f"{shown['approvals']} of {shown['required']} so far. " if reminder else ""
     return message(
-        _title("Reminder: your approval is needed" if reminder else "Your approval is needed", shown),
+        _title(_wanted(shown, reminder=reminder), shown),
         section(
             f"{stands}*<{link}|Review and decide>*\nThis link is only for you. Opening it decides nothing."
         ),
         *_about(record, shown),
         *_rules(shown),
     )
+
+
+def _wanted(shown: View, *, reminder: bool) -> str:
+    if shown["pause"]:
+        return "Rollout paused, your answer is needed"
+    return "Reminder: your approval is needed" if reminder else "Your approval is needed"
 
 
 def _rules(shown: View) -> list[Block]:
@@ -84,7 +115,10 @@ def _buttons(record: RequestRecord, shown: View, token: str) -> list[Block]:
         "type": "input",
         "block_id": "reason",
         "optional": True,
-        "label": {"type": "plain_text", "text": "Reason (required to reject)"},
+        "label": {
+            "type": "plain_text",
+            "text": f"Reason (required to {'roll back' if shown['pause'] else 'reject'})",
+        },
         "element": {
             "type": "plain_text_input",
             "action_id": "reason",
@@ -92,7 +126,8 @@ def _buttons(record: RequestRecord, shown: View, token: str) -> list[Block]:
             "max_length": MAX_REASON,
         },
     }
-    pair = (("approve", "primary", "Approve"), ("reject", "danger", "Reject"))
+    words_of = ("Continue", "Roll back") if shown["pause"] else ("Approve", "Reject")
+    pair = (("approve", "primary", words_of[0]), ("reject", "danger", words_of[1]))
     elements = [
         {
             "type": "button",
@@ -108,7 +143,7 @@ def _buttons(record: RequestRecord, shown: View, token: str) -> list[Block]:
 
 def _about(record: RequestRecord, shown: View) -> list[Block]:
     """Warnings first, as on the page and in the mail."""
-    blocks = []
+    blocks = _paused(shown)
     if shown["warnings"]:
         blocks.append(section(f":warning: *Read this first*\n{bullets(map(escaped, shown['warnings']))}"))
     first = "configuration" if shown["is_configuration"] else "release"
