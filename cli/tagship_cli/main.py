@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import sys
 from importlib import import_module
 
 import click
 
-from tagship_cli.failures import trying
+from tagship_cli.failures import Failed, trying
 from tagship_cli.place import PLACE, STAGE_VARIABLE, STAGES, checkout, place_options
 
 COMMANDS = {
@@ -108,11 +111,21 @@ class Tagship(click.Group):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> object:
-        """Runs the command, and explains AWS errors that the command did not handle."""
+        """Runs the command, and explains errors of AWS and of this machine that the command did not handle."""
+        for stream in (sys.stdout, sys.stderr):  # a legacy code page has no arrow and no check mark
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         if os.environ.get("NO_COLOR"):
             ctx.color = False
-        with trying():
-            return super().invoke(ctx)
+        try:
+            with trying():
+                return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE or not error.strerror:
+                raise  # click ends quietly if nobody reads the output any more
+            raise Failed(
+                f"{error.filename or 'The output'} can't be read or written: {error.strerror}."
+            ) from error
 
 
 @click.group(

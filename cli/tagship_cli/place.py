@@ -82,9 +82,16 @@ class Place:
 
     def client(self, service: str, *, region: str | None = None, config: Config | None = None) -> Any:
         """A client with the chosen identity, in the chosen region or in this one."""
-        if region is None or region == self.region_name:
-            return self.aws.client(service, config=config) if config else self.aws.client(service)
-        return new_session(profile_name=self.profile, region_name=region).client(service, config=config)
+        try:
+            if region is None or region == self.region_name:
+                return self.aws.client(service, config=config) if config else self.aws.client(service)
+            return new_session(profile_name=self.profile, region_name=region).client(service, config=config)
+        except ValueError as error:
+            if not str(error).startswith("Invalid endpoint"):
+                raise
+            raise AwsRefused(
+                f"{error}.\nCheck AWS_ENDPOINT_URL, and endpoint_url in your AWS configuration."
+            ) from error
 
     @property
     def aws(self) -> Aws:

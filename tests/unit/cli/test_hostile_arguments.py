@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +87,30 @@ def test_an_endless_or_unreadable_file_is_refused(stage: Any, tmp_path: Path, co
     for file in ("/dev/zero", "/proc/self/mem", str(tmp_path / "binary")):
         result = stage.run(*words, file)
         assert result.exit_code in (1, 2), result.output
+
+
+def test_output_to_a_legacy_code_page_or_a_full_disk_is_no_traceback() -> None:
+    command = [sys.executable, "-m", "tagship_cli.main", "preview", "approval"]
+    legacy = subprocess.run(command, capture_output=True, env={"PYTHONIOENCODING": "latin-1"}, check=False)
+    assert (legacy.returncode, legacy.stderr) == (0, b"")
+    assert b"\\u2192" in legacy.stdout
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 (a device)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b"The output can't be read or written: No space left on device.\n"
+
+
+def test_a_folder_that_cannot_be_made_and_an_endpoint_that_is_no_url_are_named(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stage.run("preview", "approval", "--html", "/proc/x").stderr.startswith(
+        "/proc/x can't be read or written:"
+    )
+
+    def nowhere(service: str, region: str | None, profile: str | None) -> Any:
+        raise ValueError("Invalid endpoint: nonsense")
+
+    monkeypatch.setattr("tests.unit.cli.conftest.made_client", nowhere)
+    result = stage.run("status")
+    assert (result.exit_code, result.stderr.split("\n")[0]) == (3, "Invalid endpoint: nonsense.")
+    assert "Check AWS_ENDPOINT_URL" in result.stderr
