@@ -136,7 +136,7 @@ def test_a_definition_is_tried_and_moved_in_steps_and_a_broken_one_is_rolled_bac
     assert len(shop.ran_on("3")) > 1, "the synthetic order and customers'"
 
 
-def test_what_is_rejected_publishes_no_version(shop: Shop) -> None:
+def test_a_rejected_release_publishes_no_version(shop: Shop) -> None:
     before = (shop.versions(), shop.routes())
     people.decide(shop.publish("v1.3.0", broken=True), decision="reject", reason="not before the sale")
     assert shop.ended("v1.3.0")["status"] == "REJECTED"

@@ -149,7 +149,9 @@ UNSIGNED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("request_", UNSIGNED.values(), ids=UNSIGNED)
-def test_who_is_not_github_is_told_nothing_and_writes_nothing(here: Here, request_: dict[str, Any]) -> None:
+def test_a_request_not_from_github_learns_nothing_and_writes_nothing(
+    here: Here, request_: dict[str, Any]
+) -> None:
     answer = here.send(**request_)
     assert (answer.status, answer.body) == (403, "")
     assert list(here.ledger.facts_in_order("storefront")) == []

@@ -195,7 +195,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("share", [1, 100])
-def test_what_a_killed_run_moved_is_restored_by_the_next(deployer: Deployer, trial: Path, share: int) -> None:
+def test_traffic_moved_by_a_killed_run_is_restored_by_the_next(
+    deployer: Deployer, trial: Path, share: int
+) -> None:
     """It would take the candidate for what served before, or find two revisions with traffic."""
 
     def killed(event: dict[str, Any]) -> Any:

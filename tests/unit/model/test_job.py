@@ -77,7 +77,7 @@ def test_a_release_that_ended_otherwise_or_is_another_one_rejects_the_job(known:
         current(revision=revision("made by hand"), adopted={"by": "ana", "why": "x", "foreign": True}),
     ],
 )
-def test_what_production_no_longer_runs_rejects_the_job(now: Any) -> None:
+def test_a_job_of_a_release_that_is_no_longer_deployed_is_rejected(now: Any) -> None:
     """Fault 133; the revision counts too, because the page's function could write a tag, but no revision."""
     assert state(job(), release(), now) == "rejected"
 

@@ -91,7 +91,7 @@ def test_an_unreadable_event_is_refused_by_name_so_that_lambda_keeps_it(said):
         ('{"by": "kim"}', ("", '{"by": "kim"}')),
     ],
 )
-def test_who_stopped_an_execution_is_what_was_said_then(cause, expected):
+def test_the_person_who_stopped_an_execution_is_the_one_named_then(cause, expected):
     assert Ended(execution="arn", status="ABORTED", cause=cause).stopped_by() == expected
 
 

@@ -145,7 +145,7 @@ def test_a_function_without_changes_keeps_its_version_and_its_traffic(functions)
     assert release.serving == {"storefront": ("1", {}), "worker": ("2", {})}
 
 
-def test_what_one_function_cannot_do_stops_all_of_them_before_anybody_is_asked(functions):
+def test_a_problem_of_one_function_stops_all_of_them_before_approval(functions):
     functions["worker"].provisioned = True
     with pytest.raises(TargetInvalid, match="the alias live of worker has provisioned concurrency"):
         target(functions).plan(BROUGHT, {}, weighted=True)
@@ -274,7 +274,7 @@ def test_a_share_that_was_throttled_between_two_aliases_continues_with_the_secon
     assert release.serving == {"storefront": ("2", {}), "worker": ("2", {})}
 
 
-def test_what_was_stopped_between_two_aliases_is_restored_and_its_late_twin_refused(functions, release):
+def test_a_stop_between_two_aliases_is_restored_and_its_late_duplicate_refused(functions, release):
     """Fault 136: the execution was stopped; its function still writes the second alias when the rollback is done."""
     late = release.move(10)
     functions["worker"].refuses["update_alias"] = aws_error("ServiceException", status=500)
@@ -402,7 +402,7 @@ def test_an_older_release_without_one_of_the_functions_is_not_restored(functions
     assert release.serving["worker"] == ("2", {}), "an alias with traffic is never removed for that"
 
 
-def test_a_write_that_meets_another_one_is_looked_at_again(functions, release):
+def test_a_conflicting_write_is_read_again(functions, release):
     release.shift(100)
     storefront = functions["storefront"]
     storefront.before["update_alias"] = lambda: storefront.point("2")
@@ -412,7 +412,7 @@ def test_a_write_that_meets_another_one_is_looked_at_again(functions, release):
     assert release.serving == BASELINES
 
 
-def test_what_serves_is_one_revision_of_all(functions):
+def test_the_current_revision_covers_all_functions(functions):
     found = target(functions).serving()
     assert found is not None
     assert found["id"] == "storefront 1, worker 1"
@@ -537,7 +537,7 @@ def longest() -> LambdaTarget:
     return LambdaTarget(**application()["target"] | FAR, others=others)
 
 
-def test_the_policy_of_every_session_fits_whatever_the_functions_are_called():
+def test_every_sessions_policy_fits_for_any_function_names():
     """STS refuses more than 2,048 characters; `session_policy` raises."""
     source = f"arn:aws-us-gov:s3:::{'b' * 63}/releases/{'a' * 40}/{'t' * 60}/*"
     asked: list[list[str]] = []
