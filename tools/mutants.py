@@ -85,6 +85,8 @@ ROOMS: Mapping[str, Room] = {
         tests=(
             "unit/targets/test_lambda_alias.py",
             "unit/targets/test_lambda_calls.py",
+            "unit/targets/test_lambda_functions.py",
+            "unit/targets/test_lambda_functions_conformance.py",
             "unit/targets/test_lambda_package.py",
             "unit/targets/test_conformance.py",
             "unit/targets/test_targets.py",

@@ -17,6 +17,7 @@ from tagship.model.documents import DocumentInvalid, read_application
 from tagship.model.errors import (
     AwsUnavailable,
     BaselineMissing,
+    CredentialsRefused,
     LockLost,
     NotStable,
     PlanChanged,
@@ -363,6 +364,17 @@ def test_a_rollback_that_may_be_tried_again_is_tried_again(functions, release):
     assert release.serving["storefront"] == ("1", {})
 
 
+def test_an_alias_that_cannot_be_looked_at_keeps_no_other_from_being_restored(functions, release):
+    release.shift(100)
+    functions["storefront"].refuses["get_alias"] = aws_error("AccessDeniedException", status=403)
+    with pytest.raises(
+        CredentialsRefused, match=r"Restored: the alias live of worker\. Not restored: the alias"
+    ):
+        release.restore()
+    functions["storefront"].refuses.clear()
+    assert release.serving == {"storefront": ("2", {}), "worker": ("1", {})}
+
+
 def test_nothing_is_restored_where_a_newer_number_was_at_one_of_them(functions, release):
     release.shift(100)
     functions["storefront"].point("2", description="tagship storefront v1.5.0, fence 9")
@@ -386,6 +398,7 @@ def test_a_function_that_served_nothing_begins_and_goes_with_the_release(functio
     assert release.target.verify_weight(release.move(10)) == 0
     release.restore()
     assert release.serving == {"storefront": ("1", {}), "worker": None}
+    assert release.target.verify_weight(release.move(0)) == 0
 
 
 def test_an_older_release_without_one_of_the_functions_is_not_restored(functions, release):

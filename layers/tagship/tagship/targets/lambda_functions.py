@@ -8,7 +8,9 @@ for the milliseconds of a write, or until the rollback has restored every alias.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -21,9 +23,14 @@ from tagship.targets.lambda_keeping import room_for
 from tagship.targets.lambda_parts import OF, apart, is_absent, joined, part_of, whole
 from tagship.text.words import listed
 
+if TYPE_CHECKING:
+    from mypy_boto3_lambda.type_defs import AliasConfigurationResponseTypeDef as Alias
+
 _NEXT_SECONDS = 1
 """Seconds between two uploads. Each upload has its own invocation, so that a slow one ends before the function's
 timeout."""
+
+_Failed = tuple[LambdaFunction, TagshipError | ClientError]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +163,12 @@ class LambdaFunctions:
         )
 
     def verify_weight(self, move: Move) -> int:
-        """They settle concurrently, so together they take as long as the slowest."""
-        return max(part.verify_weight(its) for part, its in self._moves(move))
+        """They settle concurrently, so together they take as long as the slowest.
+
+        An alias that did not exist before the release does not exist after a rollback, so there is nothing to wait for.
+        """
+        standing = [(part, its) for part, its in self._moves(move) if its.baseline or move.percent]
+        return max((part.verify_weight(its) for part, its in standing), default=0)
 
     # ---- the baseline ----------------------------------------------------------------------------------------------
 
@@ -186,12 +197,15 @@ class LambdaFunctions:
         Nothing is written if a higher fencing number has been used on any of them. Otherwise an alias that can't be
         restored does not prevent the others from being restored.
         """
-        aliases = [part.look_before_restoring(fence) for part in self.parts]
+        seen: list[tuple[LambdaFunction, Alias | None]] = []
         done: list[tuple[LambdaFunction, str]] = []
-        failed: list[tuple[LambdaFunction, TagshipError | ClientError]] = []
-        for part, alias in reversed(list(zip(self.parts, aliases, strict=True))):
+        failed: list[_Failed] = []
+        for part in self.parts:
+            with _noted(part, failed):
+                seen.append((part, part.look_before_restoring(fence)))
+        for part, alias in reversed(seen):
             of = part.spec.of
-            try:
+            with _noted(part, failed):
                 if part_of(baseline, of) is None and not is_absent(baseline, of):
                     raise BaselineMissing(self._unrecorded(part))
                 what = part.restore(
@@ -202,18 +216,12 @@ class LambdaFunctions:
                     fence=fence,
                 )
                 done.append((part, what))
-            except LockLost:
-                raise
-            except (TagshipError, ClientError) as error:
-                failed.append((part, error))
         if failed:
             raise self._unrestored([part for part, _ in done], failed)
         return " ".join(what for _, what in done)
 
     def _unrestored(
-        self,
-        done: Sequence[LambdaFunction],
-        failed: Sequence[tuple[LambdaFunction, TagshipError | ClientError]],
+        self, done: Sequence[LambdaFunction], failed: Sequence[_Failed]
     ) -> TagshipError | ClientError:
         """The combined error, retryable if one of them is. It names the restored and the unrestored aliases."""
         errors = [error for _, error in failed]
@@ -256,6 +264,17 @@ class LambdaFunctions:
 
     def _unrecorded(self, part: LambdaFunction) -> str:
         return f"{self._release}: the recorded release has no version for {part.name}."
+
+
+@contextmanager
+def _noted(part: LambdaFunction, failed: list[_Failed]) -> Iterator[None]:
+    """Records why an alias was not restored. Raises LockLost: then no other alias may be restored either."""
+    try:
+        yield
+    except LockLost:
+        raise
+    except (TagshipError, ClientError) as error:
+        failed.append((part, error))
 
 
 def _sentences(texts: Iterable[str]) -> str:
