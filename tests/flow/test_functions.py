@@ -18,6 +18,7 @@ from tests.flow.harness import (
     client_of,
     code_of,
     wait_for,
+    well_only,
 )
 
 WORKER = "storefront-worker"
@@ -170,3 +171,17 @@ def test_an_alias_that_someone_moved_meanwhile_is_left_and_the_other_one_restore
     assert f"Restored: the alias live of {TARGET}. Not restored: the alias live of {WORKER}." in ended.cause
     assert serving() == {TARGET: ("1", {}), WORKER: ("3", {})}
     assert world.holder()["kept"] is True
+
+
+def test_a_function_without_an_alias_loses_it_again_when_the_release_is_rolled_back(
+    world: World, pair: Lambda
+) -> None:
+    """Fault 46: nothing served before, so nothing of it is checked afterwards."""
+    functions = client_of("lambda")
+    functions.delete_alias(FunctionName=WORKER, Name="live")
+    world.health = well_only("1")
+    assert world.release("v1.0.0").error == "ReleaseRolledBack"
+    assert world.record("v1.0.0")["status"] == "ROLLED_BACK"
+    assert world.alias() == ("1", {})
+    with pytest.raises(functions.exceptions.ResourceNotFoundException):
+        functions.get_alias(FunctionName=WORKER, Name="live")

@@ -151,9 +151,9 @@ class TestTwoFunctions(Beginning, Settings, Settling):
 
 
 class TestThreeFunctions(TestTwoFunctions):
-    """Two of them share a zip. The rights of each act are those of two functions, so only a few are taken away."""
+    """Two of them share a zip. The rights of each act are those of two functions, so only one is taken away."""
 
     def make(self) -> SeveralBench:
         bench = SeveralBench("storefront", "worker", "mailer")
-        bench.actions = ["lambda:UpdateAlias", "lambda:UpdateFunctionCode"]
+        bench.actions = ["lambda:UpdateAlias"]
         return bench
