@@ -279,7 +279,7 @@ def test_a_release_that_starts_meanwhile_waits_and_then_continues(shop: Shop) ->
     known = {"application": APPLICATION, "tag": tag, "attempt": 1, "execution": tag, "seconds": 900}
 
     def comes() -> None:
-        with pytest.raises(LockHeld, match=f"old revisions of the application are being deleted by {KIM}"):
+        with pytest.raises(LockHeld, match=f"waits for the lock: {KIM}, who is deleting old revisions"):
             lock.acquire(shop.ledger, **known)
 
     shop.at_deletion = comes
