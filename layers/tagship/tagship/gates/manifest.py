@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tagship.gates.gate import Case, Gate, GateResult, failed, passed
 
 _NAME = "manifest"
-_TOLD = 10
+_MOST_LISTED = 10
 
 
 def check(case: Case) -> GateResult:
@@ -46,8 +46,8 @@ def check(case: Case) -> GateResult:
 
 
 def _listed(items: Sequence[str]) -> str:
-    rest = len(items) - _TOLD
-    return "; ".join(items[:_TOLD]) + (f"; and {rest} more" if rest > 0 else "")
+    rest = len(items) - _MOST_LISTED
+    return "; ".join(items[:_MOST_LISTED]) + (f"; and {rest} more" if rest > 0 else "")
 
 
 GATE = Gate(name=_NAME, check=check, computes=True)

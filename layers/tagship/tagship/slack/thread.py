@@ -29,7 +29,7 @@ _NOT_IN_THE_THREAD = {
     "thread_not_found",
 }
 """The first message was deleted, or replies to it are not allowed."""
-_TOLD_BEFORE = {"duplicate_channel_not_found", "duplicate_message_not_found"}
+_ALREADY_POSTED = {"duplicate_channel_not_found", "duplicate_message_not_found"}
 """Slack has already had a message with this id, and someone deleted it."""
 
 
@@ -117,7 +117,7 @@ def _post(bot: Bot, payload: Mapping[str, object]) -> str:
         name = said.get("ts")
         return name if isinstance(name, str) and _NAME.fullmatch(name) else ""
     word = word_of(said.get("error"))
-    if word in _TOLD_BEFORE:
+    if word in _ALREADY_POSTED:
         return ""
     if word in _NOT_IN_THE_THREAD and "thread_ts" in payload:
         raise _Outside(word)

@@ -45,7 +45,7 @@ _DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve": "approve", "re
 _ID = re.compile(r"[A-Za-z0-9_-]{20,128}")
 _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 _SECONDS = re.compile(r"[0-9]{1,12}")
-_TOLD = {
+_REPLIES = {
     "recorded": "Your {decision} is recorded.",
     "unchanged": "You have already decided. A decision is final; nothing was changed.",
     "left": "You left the group that was asked, so your approval no longer counts. Nothing was recorded.",
@@ -60,7 +60,7 @@ _TOLD = {
     "undelivered": "Your {decision} is recorded but could not be delivered yet. Press the button again in a minute.",
 }
 _NOUNS = {"approve": "approval", "reject": "rejection"}
-_TOLD_IN_A_PAUSE = {
+_PAUSE_REPLIES = {
     "recorded": "Your answer is recorded.",
     "author": "You are the author of this release, so your answer does not count. Nothing was recorded.",
     "approved": "Someone has already continued it; there is nothing left for you to decide.",
@@ -252,8 +252,8 @@ def _pressed(
     if visit.standing == "open" and not visit.own and (problem := reason_problem(form, record)):
         return f"Nothing was recorded. {problem} Use the field above the buttons."
     kind = page.decided(visit, form).kind
-    told = _TOLD | _TOLD_IN_A_PAUSE if "pause" in record else _TOLD
-    words = told.get(kind, "Nothing was recorded.")
+    replies = _REPLIES | _PAUSE_REPLIES if "pause" in record else _REPLIES
+    words = replies.get(kind, "Nothing was recorded.")
     return words.format(decision=_NOUNS[press.decision])
 
 
