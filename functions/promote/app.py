@@ -12,7 +12,7 @@ from tagship.supervision.promotion import Promotions
 
 @step
 def handler(_event: Event, runtime: Runtime) -> Event:
-    """What was done, in words; nothing is the usual answer. Two at once do everything once."""
+    """What it did, in words; usually nothing. Two concurrent runs do everything once."""
 
     def meet(promote: Promote, record: ReleaseRecord) -> Handover:
         errand = Errand(

@@ -31,7 +31,7 @@ def is_author(record: Voters, approver: str) -> bool:
 
 
 def rules_of(record: Policy) -> Sequence[RuleData]:
-    """What must be met: the rules, or the one that `approvers` and `required` are."""
+    """The rules to meet; `approvers` and `required` count as one rule."""
     short: RuleData = {"group": "", "approvers": record["approvers"], "required": record["required"]}
     return record.get("rules") or [short]
 

@@ -245,7 +245,7 @@ def _names(found: Iterable[Fate]) -> list[str]:
 
 
 def _record(ledger: Ledger, current: CurrentRecord, going: Sequence[Fate], *, fence: int, who: str) -> None:
-    """Before the first deletion, so that none goes unrecorded."""
+    """Written before the first deletion, so that every deletion is recorded."""
     ledger.record(
         Fact(
             application=current["application"],

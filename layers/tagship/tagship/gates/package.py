@@ -16,7 +16,7 @@ from tagship.model.release import PinnedObject
 _NAME = "package"
 _CHUNK = 1024 * 1024
 _MOST_BYTES = 300 * 1024 * 1024
-"""What fits on a function's disk with everything else; no package of code is larger."""
+"""The space on a function's disk that is left for one file, in bytes; no code package is larger."""
 
 
 def check(case: Case) -> GateResult:

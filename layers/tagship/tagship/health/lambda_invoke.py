@@ -102,7 +102,7 @@ class LambdaCheck:
 
 
 def _invoked_by(asked: Subject) -> Sequence[Invoked]:
-    """What answers for a revision: each of its functions."""
+    """The functions that run a revision."""
     return [each.invoked for each in asked.each if each.invoked]
 
 

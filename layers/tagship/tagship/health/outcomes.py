@@ -55,7 +55,7 @@ class OutcomesCheck:
         return "outcomes"
 
     def problems(self) -> Problems:
-        """What no field knows by itself."""
+        """Problems that concern several fields together."""
         if not can_be_kept(self.maxPercent):
             yield "maxPercent", UNKEPT
 

@@ -193,7 +193,7 @@ class SequentialCheck:
         return f"sequential {self.name}"
 
     def problems(self) -> Problems:
-        """What no field knows by itself."""
+        """Problems that concern several fields together."""
         for name, counter in (("errors", self.errors), ("requests", self.requests)):
             pairs = counter.dimensions.items() if counter else ()
             if len(pairs) > 30 or not all(0 < len(text) <= 255 for pair in pairs for text in pair):

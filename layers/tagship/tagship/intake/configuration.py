@@ -79,7 +79,7 @@ def guarded(
 
 
 def with_groups(found: ConfigurationRecord, ledger: Ledger, *, guarded: bool) -> ConfigurationRecord:
-    """With the groups in force that its rules name; not valid without them, or where nobody could meet the rules."""
+    """Adds the current groups that its rules name. It is not valid if one is missing, or if nobody could meet the rules."""
     document = found["document"]
     if document is None or not (named := groups_in(document)):
         return found
@@ -99,7 +99,7 @@ def groups_in(document: Document) -> list[str]:
 
 
 def _easier_to_change(document: Document, ledger: Ledger) -> Iterator[str]:
-    """A rule that requires two of a group is worth nothing where one of them could change the group."""
+    """A rule that requires two members of a group protects nothing if one of them could change the group."""
     for rule in document["approval"]["rules"]:
         if not rule.get("group"):
             continue

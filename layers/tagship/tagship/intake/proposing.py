@@ -35,7 +35,7 @@ Bind = Callable[[NewRelease, Plan], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposing:
-    """What is needed to read a proposal."""
+    """The dependencies for reading a proposal."""
 
     ledger: Ledger
     stage: str

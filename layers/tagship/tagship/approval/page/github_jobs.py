@@ -56,7 +56,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inbox:
-    """What is needed to take a request."""
+    """The dependencies for handling a request."""
 
     ledger: Ledger
     secrets: SecretReader
