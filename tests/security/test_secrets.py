@@ -232,6 +232,7 @@ def test_iam_allows_a_function_its_own_stages_secrets_and_only_slacks_where_it_n
     assert reading == {
         ("RequestApprovalFunction", "tagship/${Stage}/*/slack*"),
         ("RemindApproversFunction", "tagship/${Stage}/*/slack*"),
+        ("PauseRolloutFunction", "tagship/${Stage}/*/slack*"),
         ("ApprovalPageFunction", "tagship/${Stage}/*/slack*"),
         ("ApprovalPageFunction", "tagship/${Stage}/*/github-webhook-*"),
         ("NotifyFunction", "tagship/${Stage}/*"),
