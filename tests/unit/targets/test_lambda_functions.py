@@ -254,7 +254,10 @@ def test_the_aliases_move_in_order_and_are_restored_in_reverse_order(functions, 
     release.shift(10)
     release.shift(100)
     assert release.serving == {"storefront": ("2", {}), "worker": ("2", {})}
-    release.restore()
+    assert release.restore() == (
+        "the alias live of worker sends all traffic to version 1 again. "
+        "The alias live of storefront sends all traffic to version 1 again."
+    )
     assert release.serving == BASELINES
     assert functions.moves == ["storefront", "worker"] * 2 + ["worker", "storefront"]
 

@@ -218,7 +218,8 @@ class LambdaFunctions:
                 done.append((part, what))
         if failed:
             raise self._unrestored([part for part, _ in done], failed)
-        return " ".join(what for _, what in done)
+        first, *more = (what for _, what in done)
+        return " ".join([first, *(f"{what[:1].upper()}{what[1:]}" for what in more)])
 
     def _unrestored(
         self, done: Sequence[LambdaFunction], failed: Sequence[_Failed]
