@@ -96,6 +96,9 @@ _BY_FIELD: Mapping[tuple[str, str], list[object]] = {
     ("", "ref"): ["storefront/v1.4.0", "storefront@1.4.0"],
     ("Step", "percent"): [5, 25, 100],
     ("Step", "bake"): ["PT2M"],
+    ("Step", "pause"): [True, {"timeout": "PT2H", "onTimeout": "continue"}],
+    ("Pause", "timeout"): ["PT2H"],
+    ("Pause", "onTimeout"): ["rollback", "continue"],
     ("Steps", "steps"): [[{"percent": 5, "bake": "PT5M"}, {"percent": 50, "bake": "PT5M"}, {"percent": 100}]],
     ("AllAtOnce", "bake"): [60],
     ("Provenance", "builder"): [

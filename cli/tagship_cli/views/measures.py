@@ -36,8 +36,8 @@ NAMES = (
 )
 """Every fact that these measures use."""
 
-LONGEST_RELEASE = timedelta(days=72)
-"""An execution ends after 71 days, so anything without a change for longer has ended."""
+LONGEST_RELEASE = timedelta(days=74)
+"""An execution ends after 73 days, so anything without a change for longer has ended."""
 
 _FAILURES = {"ROLLED_BACK", "ROLLBACK_FAILED", "ABORTED"}
 _RECOVERIES = {FactKind.RELEASE_ROLLED_BACK, FactKind.RELEASE_ABORTED}

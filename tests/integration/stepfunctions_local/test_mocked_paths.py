@@ -50,6 +50,7 @@ ORDER = {
 RETRY = {"attempt": 2, "by": "ana@example.com", "why": "The network was down."}
 STOPPED = "IsStopped"
 
+GOES_ON = "HowAnswered CheckHealth JudgeHealth WhatNext ShiftTraffic AwaitStable Settled CheckHealth JudgeHealth WhatNext"
 PLANS_AND_ASKS = (
     "AcquireLock RunGates JudgeGates GatesPassed PlanDeployment AnythingToChange RequestApproval HowDecided"
 )
@@ -97,6 +98,14 @@ RELEASES = {
         "ReleaseRolledBack",
         "WhatNext ShiftTraffic AwaitStable Settled CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
     ),
+    "PausesAndContinues": (
+        "",
+        f"WhatNext PauseRollout {GOES_ON} CompleteRelease Succeeded",
+    ),
+    "PausesUntilItIsRejected": (
+        "ReleaseRolledBack",
+        "WhatNext PauseRollout CheckHealth JudgeHealth WhatNext PauseRollout HowAnswered PauseRejected RollBack Failed",
+    ),
     "ComesBackWithoutData": ("ReleaseRolledBack", "JudgeHealth WhatNext HealthFailed RollBack Failed"),
     "ComesBackTooLate": ("ReleaseRolledBack", "JudgeHealth WhatNext OutOfTime RollBack Failed"),
     "CanNotComeBack": ("RollbackFailed", "WhatNext HealthFailed RollBack RollbackFailed EndRelease Failed"),
@@ -115,6 +124,12 @@ RELEASES = {
     "CatchProveCandidate": ("ReleaseInvalid", "ProveCandidate NotBegun EndRelease Failed"),
     "CatchShiftTrafficRefused": ("ReleaseInvalid", "ShiftTraffic NotBegun EndRelease Failed"),
     "CatchShiftTraffic": ("ReleaseRolledBack", "ShiftTraffic DeploymentFailed RollBack Failed"),
+    "CatchShiftTrafficPauseOrdered": (
+        "",
+        f"ShiftTraffic PauseFirst CheckHealth JudgeHealth WhatNext PauseRollout {GOES_ON} CompleteRelease Succeeded",
+    ),
+    "CatchPauseRolloutLockLost": ("ReleaseInvalid", "PauseRollout NotBegun EndRelease Failed"),
+    "CatchPauseRollout": ("ReleaseRolledBack", "PauseRollout DeploymentFailed RollBack Failed"),
     "CatchAwaitStable": ("ReleaseRolledBack", "AwaitStable DeploymentFailed RollBack Failed"),
     "CatchCheckHealth": (
         "ReleaseRolledBack",
@@ -335,7 +350,8 @@ def catch_of(task: State, error: str) -> int:
 
 def form_of(task: State) -> Shape:
     if task.body["Resource"].endswith("waitForTaskToken"):
-        return answer_of("tagship.approval.request.delivery.answer_of")
+        answers = {"RequestApproval": "answer_of", "PauseRollout": "answer_in_a_pause"}
+        return answer_of(f"tagship.approval.request.delivery.{answers[task.name]}")
     if "startExecution" in task.body["Resource"]:
         return dict.fromkeys(
             re.findall(r"\$\.Output\.ending\.(\w+)", json.dumps(task.body["ResultSelector"]))
