@@ -136,7 +136,7 @@ def _clean_up(bench: LiveBench) -> None:
     except (TagshipError, Unkept) as error:
         raise Failed(
             f"An earlier run was killed, and {bench.serves['id']}, which served before it, could not be restored: {error}\n"
-            f"Check the target now. {bench.note} says what that run gave traffic to."
+            f"Check the target now. {bench.note} names the candidates that may still have traffic."
         ) from error
     screen.complain(f"An earlier run was killed. Restored {screen.clean(bench.serves['id'])}.")
 

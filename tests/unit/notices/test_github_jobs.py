@@ -131,7 +131,7 @@ def test_a_github_that_is_down_or_refuses_is_asked_again(here: Here) -> None:
         here.tell()
     here.there.down = False
     here.there.installation_token = "not a token"
-    with pytest.raises(NotDelivered, match="gave no token of its own form"):
+    with pytest.raises(NotDelivered, match="answered without a valid token"):
         here.tell()
     here.there.installation_token = "ghs_" + "a" * 36
     here.tell()

@@ -207,7 +207,7 @@ class SequentialCheck:
         if not can_be_kept(self.firstShare):
             yield "firstShare", UNKEPT
         if self.requests is not None and self.requests.missing == "zero":
-            yield "requests.missing", "can be set for errors only: without requests nothing can be said"
+            yield "requests.missing", "can be set for errors only: without requests, the check has no result"
 
     def lacks(self, asked: Subject) -> Problems:
         """A count of its requests."""
@@ -263,7 +263,7 @@ class SequentialCheck:
         if not errors.ever(given.began):
             return None, (
                 f"CloudWatch had no data of {self.errors.metric} in the {DAYS_BEFORE} days before the deployment, so its "
-                "name or dimensions may be wrong: minutes without data did not count as 0 errors."
+                "name or dimensions may be wrong. So minutes without data did not count as 0 errors."
             )
         return given.now() - timedelta(seconds=self.LOOKS_BACK), ""
 

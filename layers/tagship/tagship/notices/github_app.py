@@ -79,5 +79,5 @@ class App:
         if answer.status != 201:
             raise NotDelivered(f"{refusal(answer, repository)} (a token for the GitHub App {self.id})")
         if not isinstance(token, str) or not TOKEN.fullmatch(token):
-            raise NotDelivered(f"GitHub gave no token of its own form for {repository}.")
+            raise NotDelivered(f"GitHub answered without a valid token for {repository}.")
         return Repository(name=repository, token=token, api=api)
