@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
+from tagship.ledger import releases
 from tagship.ledger.table import Ledger, Refused, application_key, timestamp
 from tagship.model.records import FactRecord
 
+_FACT = "FACT#"
 OPENING_SECONDS = 20
 """How long one sender may take to open a thread: longer than one attempt to reach a channel."""
 
@@ -20,6 +22,12 @@ OPENING_SECONDS = 20
 def address(fact: FactRecord) -> str:
     """The position of a fact of the stream among its application's, for `fact_at`."""
     return str(fact["sk"])
+
+
+def read_ahead(ledger: Ledger, application: str, address: str, channel: str) -> None:
+    """Reads with one request the fact at an address, its release, and whether this channel has accepted it."""
+    tag = address.split("#")[1] if address.startswith(_FACT) else ""
+    releases.read_ahead(ledger, application, tag, address, _notice_key(address, channel))
 
 
 def fact_at(ledger: Ledger, application: str, address: str) -> FactRecord | None:
@@ -91,4 +99,8 @@ class Thread:
 
 
 def _key(fact: FactRecord, channel: str) -> str:
-    return f"NOTICE#{channel}#{address(fact)}"
+    return _notice_key(address(fact), channel)
+
+
+def _notice_key(address: str, channel: str) -> str:
+    return f"NOTICE#{channel}#{address}"

@@ -28,11 +28,13 @@ def deliver(
 
     Raises LookupError for a fact that the ledger does not have, and what the channel raises.
     """
+    channel, reader = errand.channel, errand.reader
+    line = queue.line_of(channel, reader) if reader else channel
+    notices.read_ahead(means.ledger, errand.application, errand.fact, line)
     fact = notices.fact_at(means.ledger, errand.application, errand.fact)
     if fact is None:
         raise LookupError(f"the ledger of {errand.application} has no fact {errand.fact}")
     begins(fact)
-    channel, reader = errand.channel, errand.reader
     record = _record(fact, means)
     if not reader:
         readers = readers_of(fact, channel, record, ssm=means.client("ssm"), stage=stage)
@@ -40,7 +42,6 @@ def deliver(
             queue.one_by_one(fact, channel, readers, sqs=means.client("sqs"), queue_url=queue_url)
             notices.record_sent(means.ledger, fact, channel)
             return
-    line = queue.line_of(channel, reader) if reader else channel
     if notices.was_sent(means.ledger, fact, line):
         return
     CHANNELS[channel].take(fact, addressed_to(reader, record) if reader else record, means)
