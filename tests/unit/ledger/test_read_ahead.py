@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tagship.ledger import lock, releases
+from tagship.ledger import lock, notices, releases
 from tagship.ledger.table import HEAD, Fact, Ledger, application_key
+from tests.unit import builders
 from tests.unit.tables import aws_error
 
 PK = application_key("storefront")
@@ -70,9 +71,21 @@ def test_a_fact_follows_the_last_one_though_another_was_written_since_it_was_rea
 
 
 def test_each_item_is_read_for_itself_while_someone_writes_one_of_them(ledger: Ledger) -> None:
+    """Fault 68."""
     ledger.record(ONE)
     here, asked = counted(ledger, conflicts=True)
     here.read_ahead((PK, HEAD), (PK, lock.LOCK))
     assert (here.get(PK, HEAD) or {})["last"] == 1
     assert here.get(PK, lock.LOCK) is None
     assert asked == ["transact_get_items", "get_item", "get_item"]
+
+
+def test_a_fact_its_release_and_whether_a_channel_has_it_are_one_request(ledger: Ledger) -> None:
+    releases.claim(ledger, builders.record(application="storefront", tag="v1.0.0"))  # type: ignore[arg-type]
+    (read,) = ledger.facts_of("storefront", "v1.0.0")
+    here, asked = counted(ledger)
+    notices.read_ahead(here, "storefront", notices.address(read), "bus")
+    assert notices.fact_at(here, "storefront", notices.address(read)) == read
+    assert releases.get(here, "storefront", "v1.0.0")["tag"] == "v1.0.0"
+    assert not notices.was_sent(here, read, "bus")
+    assert asked == ["transact_get_items"]

@@ -1,0 +1,74 @@
+"""How often a step asks the ledger, in one canary release: every request is time until a mail or a rollback."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from tests.flow.harness import World, client_of
+from tests.flow.test_endings import sick_from
+
+READS = ("GetItem", "TransactGetItems", "Query")
+
+
+@contextmanager
+def reads(world: World) -> Iterator[Counter[str]]:
+    """The requests that read the ledger, by function."""
+    counted: Counter[str] = Counter()
+    running: ContextVar[str] = ContextVar("running", default="")
+
+    def named(folder: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            token = running.set(folder)
+            try:
+                return handler(*arguments)
+            finally:
+                running.reset(token)
+
+        return call
+
+    def count(model: Any, **_: Any) -> None:
+        if model.name in READS and running.get():
+            counted[running.get()] += 1
+
+    events, handlers = client_of("dynamodb").meta.events, dict(world.handlers)
+    world.handlers.update({folder: named(folder, handler) for folder, handler in handlers.items()})
+    events.register("before-call.dynamodb", count)
+    try:
+        yield counted
+    finally:
+        events.unregister("before-call.dynamodb", count)
+        world.handlers.update(handlers)
+
+
+GOOD = {
+    "read_release": 1,
+    "acquire_lock": 3,  # the lock again, after older releases were superseded
+    "run_gate": 7,  # five invocations, and the freezes in two partitions
+    "judge_gates": 1,
+    "plan_deployment": 2,  # the current release after the target
+    "request_approval": 1,
+    "recheck_release": 10,
+    "prove_candidate": 1,
+    "shift_traffic": 2,
+    "await_stable": 2,
+    "check_health": 2,
+    "judge_health": 2,
+    "complete_release": 1,
+}
+"""The requests of one canary release that read the ledger, by function, in all its visits."""
+
+
+def test_each_step_reads_what_it_needs_of_the_ledger_together(world: World) -> None:
+    world.configure(strategy={"type": "canary", "percent": 10, "bake": 0})
+    world.release("v1.0.0")
+    with reads(world) as counted:
+        assert world.release("v1.1.0").status == "SUCCEEDED"
+    assert {name: counted[name] for name in GOOD} == GOOD
+    world.health = sick_from(4)
+    with reads(world) as counted:
+        assert world.release("v1.2.0").error == "ReleaseRolledBack"
+    assert counted["restore_baseline"] == 3
