@@ -17,10 +17,10 @@ def handler(event: Event, runtime: Runtime) -> Event:
     If no check can test a restored baseline, the verdict is `unanswered`.
     """
     release, deployment, subject = event["release"], event["deployment"], event["subject"]
-    execution, now = event["execution"], runtime.now()
-    results = in_words(event["results"])
-    verdict, unknown = judged(runtime.ledger, release, results, subject=subject)
-    read, healthy = runtime.release(event), verdict.verdict is Verdict.HEALTHY
+    now, read, results = runtime.now(), runtime.release(event), in_words(event["results"])
+    read.read_ahead()
+    verdict, unknown = judged(read.ledger, release, results, subject=subject)
+    healthy = verdict.verdict is Verdict.HEALTHY
     pausing = Pausing() if subject == "baseline" else Pausing.of(read.record, deployment, now)
     left, before = pausing.seconds_left(deployment, now), Baking.from_dict(event["baking"], now=now)
     baking = before.looked(
@@ -44,10 +44,10 @@ def handler(event: Event, runtime: Runtime) -> Event:
             goes_on=goes_on,
             until=baking.until if goes_on and baking.extended and not before.extended else None,
             began=[result["began"] for result in event["results"] if "began" in result],  # an error has none
-            execution=execution,
-            key=pausing.mark + name_of(execution),
+            execution=event["execution"],
+            key=pausing.mark + name_of(event["execution"]),
         )
-        runtime.ledger.record(fact)
+        read.ledger.record(fact)
     return {
         "verdict": "unanswered" if unknown else verdict.verdict,
         "why": f"{release['application']} {release['tag']}: {verdict.why}",
