@@ -171,6 +171,7 @@ def test_an_operators_pause_holds_back_the_very_next_step(world: World) -> None:
     asked(world, arn)
     assert world.alias()[1] == {"2": 0.1}
     assert "is paused at 10 % of traffic" in world.type("status", "storefront").output
+    assert "looks odd" in world.type("show", "storefront", "v1.0.0").output
     resumed = world.type("resume", "storefront", "--reason", "a load test")
     assert resumed.exit_code == 0, resumed.output
     assert world.ended(arn).status == "SUCCEEDED"

@@ -66,7 +66,9 @@ class Planned:
     def traffic(self) -> list[str]:
         """Each step in words."""
         return [
-            f"{step.percent} % of traffic" + (f", bakes for {span(step.bake)}" if step.bake else "")
+            f"{step.percent} % of traffic"
+            + (f", bakes for {span(step.bake)}" if step.bake else "")
+            + (f", waits for a person (at most {span(step.pause.timeout)})" if step.pause else "")
             for step in self.steps
         ]
 

@@ -92,6 +92,7 @@ def release_lines(found: Shown, place: Place) -> list[str]:
         "decisions", *(_decision(each) for each in (found.approval["decisions"] if found.approval else ()))
     )
     lines += _section("rules", *_rules(found))
+    lines += _section("pause", *_pause(found))
     lines += _section("traffic", *(f"{times.clock(at)}  {percent} %" for at, percent in found.shares))
     checks = [(look["subject"], check) for look in found.checks for check in look["checks"]]
     lines += _section(
@@ -161,6 +162,24 @@ def _promoted(found: Shown) -> list[str]:
     if "why" in data:
         return [f"{screen.bad('refused')}  {screen.one_line(str(data['why']), 200)}"]
     return [f"{screen.good('promoted')}  {screen.one_line(str(data.get('address', known['to'])), 200)}"]
+
+
+def _pause(found: Shown) -> list[str]:
+    """The latest pause of the rollout, and how it ended."""
+    from tagship_cli.views import times
+
+    pause = found.record.get("pause")
+    if pause is None:
+        return []
+    by = f"ordered by {pause['by']}: {pause['why']}" if pause["by"] else "by its strategy"
+    state = screen.wary(pause["state"]) if pause["state"] in ("ordered", "open") else pause["state"]
+    lines = [f"{state}  before step {pause['before'] + 1}, {screen.one_line(by, 200)}"]
+    if pause["state"] == "open":
+        lines.append(f"until {times.full(times.moment(pause['until']))}, then {pause['onTimeout']}")
+    if "endedBy" in pause:
+        ended = f"{pause['endedBy']}: {pause.get('endedBecause') or 'no reason given'}"
+        lines.append(screen.one_line(ended, 200))
+    return lines
 
 
 def _rules(found: Shown) -> list[str]:

@@ -60,7 +60,7 @@ def whereabouts(
         opens = times.moment(record["waits"]["opens"])
         return Now(phase=phase, text="is approved and is waiting for its window", until=opens)
     if phase == "deployment":
-        return _paused(record, request) or _deployment(facts, at)
+        return _paused(record, request) or _before_a_pause(record, _deployment(facts, at))
     if phase == "gates":
         return Now(
             phase=phase,
@@ -144,6 +144,15 @@ def _paused(record: ReleaseRecord, request: RequestRecord | None) -> Now | None:
         until=times.moment(pause["until"]),
         percent=percent,
         budget=(times.moment(pause["since"]), times.moment(pause["until"])),
+    )
+
+
+def _before_a_pause(record: ReleaseRecord, now: Now) -> Now:
+    pause = record.get("pause")
+    if pause is None or pause["state"] != "ordered":
+        return now
+    return replace(
+        now, text=f"{now.text}; pauses before step {pause['before'] + 1}, ordered by {pause['by']}"
     )
 
 
