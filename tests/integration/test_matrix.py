@@ -87,7 +87,7 @@ class Application:
         """From its installation until nothing of it moves any more."""
         state, _ = self.cell
         self._install()
-        self._configure(reminders=state == "release.RemindApprovers")
+        self._configure(reminders=state == "release.RemindApprovers", pauses=state == "release.PauseRollout")
         self._upload(broken=state.startswith("rollback."))
         self._decide()
         wait_for(lambda: True if self._is_over() else None, f"the end of {self.cell}", seconds=LONGEST)
@@ -109,7 +109,9 @@ class Application:
             StackName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
         )
 
-    def _configure(self, *, reminders: bool) -> None:
+    def _configure(self, *, reminders: bool, pauses: bool) -> None:
+        pause = {"pause": {"timeout": 2, "onTimeout": "continue"}} if pauses else {}
+        steps = [{"percent": 10, **pause}, {"percent": 100}]
         policy = {"approvers": ["ana@example.com"], "required": 1, "expires": 120, "remindEvery": 120}
         document = {
             "application": self.name,
@@ -121,7 +123,7 @@ class Application:
                 "role": f"arn:aws:iam::{ACCOUNT}:role/tagship-app-{self.name}",
                 "externalId": f"tagship-{self.stack.stage}",
             },
-            "strategy": {"type": "canary", "percent": 10, "bake": 0},
+            "strategy": {"type": "steps", "steps": steps},
             "approval": policy | ({"remindEvery": 2} if reminders else {}),
             "health": {"checks": [{"type": "lambda"}]},
             "notifications": {"level": "milestones", "emails": [TEAM]},
@@ -263,7 +265,7 @@ class Application:
             locked=lock.holder(self.ledger, self.name) is not None,
             version=alias["FunctionVersion"],
             weights=(alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {},
-            asked=len([mail for mail in self._asking() if "Reminder" not in mail.subject]),
+            asked=len([it for it in self._asking() if not it.subject.startswith(("Reminder", "Continue"))]),
         )
 
     def left(self) -> set[str]:
