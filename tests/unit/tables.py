@@ -174,6 +174,8 @@ class MemoryTable:
 
     def _holds(self, item: dict[str, Any], part: str, asked: dict[str, Any]) -> bool:
         names, values = asked.get("ExpressionAttributeNames", {}), asked.get("ExpressionAttributeValues", {})
+        if match := re.fullmatch(r"\((.+ OR .+)\)", part):
+            return any(self._holds(item, each, asked) for each in match[1].split(" OR "))
         if match := re.fullmatch(r"(attribute_(?:not_)?exists)\((#?\w+)\)", part):
             there = names.get(match[2], match[2]) in item
             return there == (match[1] == "attribute_exists")
@@ -182,6 +184,9 @@ class MemoryTable:
         if match := re.fullmatch(r"(#\w+) (=|<>) (:\w+)", part):
             same = item.get(names[match[1]]) == values[match[3]]
             return same if match[2] == "=" else not same
+        if match := re.fullmatch(r"(#\w+) > (:\w+)", part):
+            there = item.get(names[match[1]])
+            return there is not None and int(there["N"]) > int(values[match[2]]["N"])
         raise AssertionError(f"the table in memory does not know the condition {part!r}")
 
     def _apply(self, change: dict[str, Any]) -> None:
