@@ -119,6 +119,7 @@ HANDED_TO = {
     "RunGateFunction": "tagship.gates.",
 }
 """Rooms that are handed `runtime.aws.client`, and ask it for what they need."""
+LEDGERS = ("runtime.ledger", "release.ledger", "read.ledger")
 LEDGER_ACTIONS = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"}
 
 KEYS = set(resources("AWS::KMS::Key"))
@@ -558,7 +559,7 @@ def test_a_function_has_permissions_only_on_services_that_it_calls(name: str) ->
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ASKS:
             service = str(ast.literal_eval(node.args[0]))
             asked.add("states" if service == "stepfunctions" else service)
-        elif isinstance(node, ast.Attribute) and ast.unparse(node) == "runtime.ledger":
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) in LEDGERS:
             asked.add("dynamodb")
         elif isinstance(node, ast.Attribute) and ast.unparse(node) in ROLES:
             asked.add("sts")
