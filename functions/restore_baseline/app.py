@@ -25,8 +25,10 @@ def handler(event: Event, runtime: Runtime) -> Event:
     release = runtime.release_of(order.application, order.tag, attempt=order.attempt, execution=execution)
     ledger, rollback = release.ledger, name_of(execution)
     release.read_ahead(lock.LOCK)
+    # Before the record: a rollback that ends now writes the record first, and then gives the lock back.
+    holder = lock.holder(ledger, order.application)
     record = release.record
-    waited = joined(ledger, order, record, execution=execution, rollback=rollback)
+    waited = joined(ledger, order, record, holder, execution=execution, rollback=rollback)
     barred = bars_only(ledger, order, record, rollback=rollback, execution=execution)
     if what := barred or ("Another rollback has restored it." if waited else ""):
         return _answer(release, record, what=what, check=False, started=event["startedAt"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from tagship.ledger import lock
+from tagship.ledger.table import Ledger
 from tests.flow.harness import BUCKET, Ended, World, aws_error, client_of, wait_for, well_only
 
 WATCH = {"checks": [{"type": "lambda"}], "watch": {"seconds": 600, "alarms": ["storefront-5xx"]}}
@@ -312,6 +315,44 @@ def test_a_second_rollback_waits_for_the_first_and_shares_its_outcome(world: Wor
     assert world.facts("v1.0.0").count("Rollback Triggered") == 1
     assert fact_of(world, "v1.0.0", "Rollback Joined")["who"] == "lee"
     at_rest(world)
+
+
+def test_a_rollback_joins_one_that_ends_while_it_reads_the_ledger(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 47: the lock and the record are not read at one moment where someone writes one of them."""
+    world.release("v1.0.0")
+    order = {"application": "storefront", "tag": "v1.0.0", "trigger": "operator", "why": "slow", "by": "kim"}
+    second: list[str] = []
+    may_end, caller, holder = threading.Event(), threading.local(), lock.holder
+
+    def meanwhile(event: dict[str, Any]) -> Any:
+        second.append(world.start(order | {"by": "lee"}, "rollback"))
+        wait_for(
+            lambda: True if "Rollback Joined" in world.facts("v1.0.0") else None, "the other one to join"
+        )
+        assert may_end.wait(20), "the second rollback did not read the lock again"
+        return world.handlers["judge_health"](event, None)
+
+    def restoring(event: dict[str, Any]) -> Any:
+        caller.by = event["order"]["by"]
+        return world.handlers["restore_baseline"](event, None)
+
+    def after_the_first_ended(ledger: Ledger, application: str) -> lock.Holder | None:
+        if getattr(caller, "by", "") == "lee" and "Rollback Joined" in world.facts("v1.0.0"):
+            may_end.set()
+            wait_for(lambda: world.record("v1.0.0")["status"] == "ROLLED_BACK" or None, "the first to end")
+            wait_for(lambda: holder(ledger, application) is None or None, "the lock to be free")
+        return holder(ledger, application)
+
+    monkeypatch.setattr(Ledger, "read_ahead", lambda self, *keys: None)
+    monkeypatch.setattr(lock, "holder", after_the_first_ended)
+    world.plant("restore_baseline", restoring, times=9)
+    world.plant("judge_health", meanwhile)
+    first = world.ended(world.start(order, "rollback"))
+    ended = world.ended(second[0])
+    assert (first.status, ended.status) == ("SUCCEEDED", "SUCCEEDED"), ended
+    assert ended.output["restored"]["what"] == "Another rollback has restored it."
 
 
 # ---- what a sweep finds --------------------------------------------------------------------------------------------

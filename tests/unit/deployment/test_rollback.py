@@ -182,7 +182,8 @@ def test_its_facts_name_their_rollback():
 
 def ask(ledger: Ledger, *, execution: str = TWO, rollback: str = "two") -> bool:
     present = releases.get(ledger, "storefront", "v1.4.0")
-    return joined(ledger, ORDER, present, execution=execution, rollback=rollback)
+    holder = lock.holder(ledger, "storefront")
+    return joined(ledger, ORDER, present, holder, execution=execution, rollback=rollback)
 
 
 def test_a_rollback_that_finds_another_in_progress_waits_and_records_it_once(ledger):

@@ -113,12 +113,21 @@ def _kept(seen: object, *, levels: int = 8) -> object:
     return seen[:1000] if isinstance(seen, str) else seen
 
 
-def joined(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: str, rollback: str) -> bool:
+def joined(
+    ledger: Ledger,
+    order: Order,
+    record: ReleaseRecord,
+    holder: lock.Holder | None,
+    *,
+    execution: str,
+    rollback: str,
+) -> bool:
     """Whether another rollback has done what this one was requested for, while this one waited for it.
+
+    `holder` of the application's lock must have been read before `record`, or with it.
 
     Raises RollbackUnderway while the other one is running: two rollbacks never restore at the same time.
     """
-    holder = lock.holder(ledger, order.application)
     another = (
         holder is not None
         and (holder.tag, holder.attempt) == (record["tag"], record["attempt"])
