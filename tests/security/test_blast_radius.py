@@ -33,12 +33,12 @@ WITH_TARGETS = {
 WRITE_ANY_ITEM = {
     *("ReadRelease", "AcquireLock", "JudgeGates", "PlanDeployment", "RequestApproval", "RemindApprovers"),
     *("RecheckRelease", "ProveCandidate", "ShiftTraffic", "JudgeHealth", "CompleteRelease", "EndRelease"),
-    *("RestoreBaseline", "Supervise", "Watch", "Sweep", "Promote", "StoreConfiguration"),
+    *("RestoreBaseline", "Supervise", "Watch", "Sweep", "Promote", "StoreConfiguration", "PauseRollout"),
 }
 MAY = {
-    "mint approval links": {"RequestApproval", "RemindApprovers"},
-    "send mail": {"RequestApproval", "RemindApprovers", "Notify"},
-    "wake a release that waits": {"AcquireLock", "RequestApproval", "ApprovalPage", "Sweep"},
+    "mint approval links": {"RequestApproval", "RemindApprovers", "PauseRollout"},
+    "send mail": {"RequestApproval", "RemindApprovers", "PauseRollout", "Notify"},
+    "wake a release that waits": {"AcquireLock", "RequestApproval", "PauseRollout", "ApprovalPage", "Sweep"},
     "change configurations": {"StoreConfiguration"},
     "start releases": {"Sweep"},
     "publish a release in the next stage": {"Promote"},

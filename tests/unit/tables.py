@@ -176,6 +176,9 @@ class MemoryTable:
         names, values = asked.get("ExpressionAttributeNames", {}), asked.get("ExpressionAttributeValues", {})
         if match := re.fullmatch(r"\((.+ OR .+)\)", part):
             return any(self._holds(item, each, asked) for each in match[1].split(" OR "))
+        if match := re.fullmatch(r"(#\w+) > (:\w+)", part):
+            found = item.get(names[match[1]])
+            return found is not None and int(found["N"]) > int(values[match[2]]["N"])
         if match := re.fullmatch(r"(attribute_(?:not_)?exists)\((#?\w+)\)", part):
             there = names.get(match[2], match[2]) in item
             return there == (match[1] == "attribute_exists")
