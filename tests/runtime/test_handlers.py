@@ -114,9 +114,17 @@ WRONG = {
     ),
     "AwaitStableFunction": Wrong(about_nobody(percent=10), "ApplicationUnknown"),
     "CheckHealthFunction": Wrong(about_nobody(subject="candidate"), "ApplicationUnknown"),
-    # Every other error has its own name too, and no state retries it.
     "JudgeHealthFunction": Wrong(
-        about_nobody(results=[], subject="candidate", deployment={"deadline": "soon"}), "ValueError"
+        about_nobody(results=[], subject="candidate", deployment={"deadline": "soon"}), "ApplicationUnknown"
+    ),
+    "PauseRolloutFunction": Wrong(
+        about_nobody(
+            deployment={"fence": 1, "bake": 0, "every": 1, "next": 1},
+            results=[],
+            lookIn=1,
+            taskToken=TASK_TOKEN,
+        ),
+        "LockLost",
     ),
     "CompleteReleaseFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "EndReleaseFunction": Wrong(
@@ -279,7 +287,8 @@ def release(cold: dict[str, Answer], emulators: dict[str, Emulated], around: Aro
     way.goes_through_until("ProveCandidate", lambda data: not data["candidate"]["wait"])
     way.goes_through("ShiftTraffic")
     way.goes_through_until("AwaitStable", lambda data: data["health"]["settled"])
-    way.goes_through("CheckHealth", "JudgeHealth", "CompleteRelease")
+    # No pause is wanted here, so PauseRollout answers at once that the rollout continues.
+    way.goes_through("CheckHealth", "JudgeHealth", "PauseRollout", "CompleteRelease")
     way.machine, way.context["$$.Execution.Id"] = "rollback", "a-rollback"
     way.answers["WatchFunction"] = emulators["WatchFunction"].invoke(
         alarm_at(datetime.now(UTC).isoformat(timespec="milliseconds"))
