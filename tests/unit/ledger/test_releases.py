@@ -448,6 +448,17 @@ def test_a_rollback_that_fails_twice_still_keeps_the_lock(ledger, clock):
     assert lock.holder(ledger, "storefront").alive(clock())
 
 
+def test_a_second_rollback_that_fails_keeps_the_lock_that_the_first_did_not_have(ledger, clock):
+    """Fault 45."""
+    release(ledger)
+    clock.forward(5000)
+    assert end(ledger, Status.ROLLBACK_FAILED)
+    ledger.write(lock.freed(ledger, application="storefront", fence=1))
+    assert not roll_back(ledger, Status.ROLLBACK_FAILED)
+    clock.forward(5000)
+    assert lock.holder(ledger, "storefront").kept
+
+
 def test_an_older_releases_rollback_does_not_change_a_newer_current_one(ledger):
     release(ledger)
     end(ledger, Status.SUCCEEDED)

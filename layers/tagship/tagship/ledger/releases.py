@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from tagship.ledger import lock
@@ -273,6 +274,8 @@ def end(
     for _ in range(_TRIES):
         record, known = known or get(ledger, application, tag), None
         if record["status"] not in _MAY_END_AS[status] or record["attempt"] != attempt:
+            if record["status"] == status == Status.ROLLBACK_FAILED and record["attempt"] == attempt:
+                _keep_lock(ledger, record, execution)
             return False
         if (only_in and record.get("phase") != only_in) or (unless_moved and record.get("moved")):
             return False
@@ -599,6 +602,14 @@ def _is_anothers(
     ):  # alerting a person is always possible, and so is the success of a later rollback
         return False
     return ours and present.rolls_back(ledger.now())
+
+
+def _keep_lock(ledger: Ledger, record: ReleaseRecord, execution: str) -> None:
+    """Keeps the lock of a further rollback that failed too: the one before may have ended without the lock."""
+    present = lock.holder(ledger, record["application"])
+    if present is not None and present.execution == execution and not present.kept:
+        with suppress(Refused):  # a newer rollback has it
+            ledger.write(lock.kept(ledger, application=record["application"], fence=present.fence))
 
 
 def _lock_change(
