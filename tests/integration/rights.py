@@ -244,19 +244,24 @@ class Deployed:
     def asks_approvers(self, folder: str, *, reminder: bool) -> Try:
         """A function that sends the approvers their links, by mail and by Slack; it forgets first what it has sent."""
 
+        def fails() -> str:
+            self.set(f"APPROVAL#{self.record['approval']}", "APPROVAL", sent={})
+            return self.sends_links(lambda: self.refuses(folder, self.asking), reminder=reminder)
+
+        return Try(fails=fails)
+
+    def sends_links(self, asks: Callable[[], str], *, reminder: bool = False) -> str:
+        """Nothing where a link arrives by mail and by Slack; otherwise what was refused."""
+
         def arrived() -> list[int]:
             mails = [mail.subject for mail in self.pipeline.stack.mails(to="ana@example.com", about=self.tag)]
             posts = [json.dumps(message) for message in self.slack.to("ana") if self.tag in str(message)]
             return [sum(("Reminder" in text) == reminder for text in texts) for texts in (mails, posts)]
 
-        def fails() -> str:
-            self.set(f"APPROVAL#{self.record['approval']}", "APPROVAL", sent={})
-            before = arrived()
-            said = self.refuses(folder, self.asking)
-            both = all(now > then for now, then in zip(arrived(), before, strict=True))
-            return said or ("" if both else "a link did not arrive")
-
-        return Try(fails=fails)
+        before = arrived()
+        said = asks()
+        both = all(now > then for now, then in zip(arrived(), before, strict=True))
+        return said or ("" if both else "a link did not arrive")
 
     def changed(self, pk: str, sk: str, values: Mapping[str, Any], each: Try) -> Try:
         """The same, while an item of the ledger is another."""
@@ -307,7 +312,8 @@ class Deployed:
         if not before:
             self._delete(pk, sk)
             return
-        self.set(pk, sk, **{name: unpacked({name: before[name]})[name] for name in values if name in before})
+        if had := {name: unpacked({name: before[name]})[name] for name in values if name in before}:
+            self.set(pk, sk, **had)
         if gone := [name for name in values if name not in before]:
             self._update(
                 pk,

@@ -7,6 +7,7 @@ restored, it is done.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,7 @@ def test_each_function_and_ci_fail_without_each_of_their_permissions(
         execution = here.record["execution"]
         wait_for(lambda: "Bake" in pipeline.entered(execution) or None, "the first step's bake")
         shown |= refused_without(here, _while_it_bakes(here))
+        shown |= refused_without(here, _if_it_paused(here))
         shown |= refused_without(here, _if_it_went_on(here))
         shown |= refused_without(here, _if_it_were_gone(here, "states:StartExecution"))
         shown |= _taken_back(here)
@@ -348,6 +350,29 @@ def _if_it_went_on(here: Deployed) -> dict[str, list[Try]]:
         "shift_traffic", {**here.about, "deployment": deployment}, without=["dynamodb:PutItem"]
     )
     return {"shift_traffic": [shifted]}
+
+
+def _if_it_paused(here: Deployed) -> dict[str, list[Try]]:
+    """As if an operator had ordered a pause before the next step; each try opens another one."""
+    deployment = {**_deployment(here), "next": 1, "bake": 300, "every": 300}
+    asking = {**here.about, "deployment": deployment, "results": [], "lookIn": 60, "taskToken": "nobody's"}
+    terms = {"before": 1, "state": "ordered", "by": "kim", "why": "shown"}
+    terms |= {"timeout": 3600, "onTimeout": "rollback"}
+    numbers = itertools.count(1)
+
+    def opens() -> str:
+        ordered = {"pause": {**terms, "number": next(numbers)}, "pauseBefore": 1}
+        asks = here.changed(
+            f"APPLICATION#{NAME}", f"RELEASE#{here.tag}", ordered, here.asked("pause_rollout", asking)
+        )
+        return here.sends_links(asks.fails)
+
+    goes_on = here.asked(
+        "pause_rollout",
+        {**asking, "deployment": {**deployment, "next": 2}},
+        without=["states:SendTaskSuccess"],
+    )
+    return {"pause_rollout": [Try(fails=opens), goes_on]}
 
 
 def _deployment(here: Deployed) -> dict[str, Any]:

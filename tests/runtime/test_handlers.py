@@ -89,7 +89,7 @@ WRONG = {
     ),
     "AcquireLockFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "RunGateFunction": Wrong(about_nobody(gate="tag"), "ApplicationUnknown"),
-    "JudgeGatesFunction": Wrong(about_nobody(results=[]), "ApplicationUnknown"),
+    "JudgeGatesFunction": Wrong(about_nobody(results=[], fence=1), "ApplicationUnknown"),
     "PlanDeploymentFunction": Wrong(about_nobody(), "ApplicationUnknown"),
     "RequestApprovalFunction": Wrong(
         about_nobody(lock={"fence": 1}, taskToken=TASK_TOKEN), "ApplicationUnknown"

@@ -38,10 +38,15 @@ def looked(judge_health, verdict, *, left, extended=False, subject="candidate"):
             "bake": 60,
             "every": 30,
             "followingNeed": 15,
+            "next": 1,
+            "count": 2,
+            "steps": [{"percent": 10}, {"percent": 100}],
         },
         "baking": {"until": (NOON + timedelta(seconds=left)).isoformat(), "extended": extended},
     }
-    runtime = SimpleNamespace(now=lambda: NOON, ledger=SimpleNamespace(record=facts.append))
+    ledger, plain = SimpleNamespace(record=facts.append), {"attempt": 1, "plan": {"steps": []}}
+    release = SimpleNamespace(read_ahead=lambda: None, ledger=ledger, record=plain)
+    runtime = SimpleNamespace(now=lambda: NOON, release=lambda event: release)
     return judge_health(event, runtime), facts
 
 

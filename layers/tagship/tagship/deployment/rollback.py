@@ -160,7 +160,7 @@ def bars_only(ledger: Ledger, order: Order, record: ReleaseRecord, *, rollback: 
         raise RollbackRefused(f"{order.title} is not barred: {other} Nothing was changed.")
     fact = order.fact(record, FactKind.RELEASE_BARRED, rollback=rollback, execution=execution, why=order.why)
     releases.turn_back(ledger, fact, barred=order.bar(ledger.now()))
-    return f"{order.title} was rolled back before. From now on it cannot be deployed again."
+    return "The release was rolled back before. From now on it cannot be deployed again."
 
 
 def _another_attempt(order: Order, record: ReleaseRecord) -> str:
