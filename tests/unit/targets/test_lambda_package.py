@@ -26,7 +26,7 @@ def packed(files, *, mode=0o644, system=3):
     return raw
 
 
-def problems(raw, *, handler="app.handler", runtime="python3.13", layers=False):
+def problems(raw, *, handler="app.handler", runtime="python3.13", layers=()):
     return list(look_into(raw, handler=handler, runtime=runtime, layers=layers).problems)
 
 
@@ -70,7 +70,7 @@ def test_a_missing_handler_is_reported(handler, runtime, looked):
 
 
 def test_a_handler_can_come_from_a_layer():
-    assert problems(packed({"x": ""}), layers=True) == []
+    assert problems(packed({"x": ""}), layers=[1]) == []
 
 
 def test_a_package_with_one_top_folder_is_reported():
@@ -159,6 +159,18 @@ def test_a_zip_bomb_is_detected_by_its_directory_and_never_unpacked():
     finally:
         tracemalloc.stop()
     assert problem.startswith("It has 250 MB unzipped; Lambda's limit is 250 MB.")
+
+
+def test_the_layers_count_towards_the_limit_with_their_zipped_size():
+    """Fault 84."""
+    raw = packed({"app.py": GOOD, "model": b"\0" * 1024**2})
+    assert problems(raw, layers=[200 * 1024**2, 48 * 1024**2]) == []
+    assert problems(raw, layers=[200 * 1024**2, 50 * 1024**2]) == [
+        (
+            "It has 1 MB unzipped, and the function's layers have at least 250 MB. Lambda's limit for all of it is 250 MB. "
+            "Remove files from it, or layers from the function."
+        )
+    ]
 
 
 def test_an_endless_directory_is_not_read():

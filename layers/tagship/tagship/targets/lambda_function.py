@@ -145,9 +145,10 @@ class LambdaFunction:
         if latest.get("PackageType", "Zip") != "Zip":
             return f"{self.spec.function} is a container image, which this gate does not inspect.", []
         handler = latest.get("Handler", "")
+        layers = [int(layer.get("CodeSize", 0)) for layer in latest.get("Layers") or ()]
         with opened(pinned) as file:
             found = lambda_package.look_into(
-                file, handler=handler, runtime=latest.get("Runtime", ""), layers=bool(latest.get("Layers"))
+                file, handler=handler, runtime=latest.get("Runtime", ""), layers=layers
             )
         files = "1 file" if found.files == 1 else f"{found.files} files"
         said = f"{artifact.file} has {files}, {size(found.unzipped)} unzipped, and handler {handler}."

@@ -36,11 +36,13 @@ class Package:
     """Problems as sentences, each with a remedy; empty if there are none."""
 
 
-def look_into(file: IO[bytes], *, handler: str = "", runtime: str = "", layers: bool = False) -> Package:
+def look_into(
+    file: IO[bytes], *, handler: str = "", runtime: str = "", layers: Sequence[int] = ()
+) -> Package:
     """Finds all problems of a package at once.
 
-    `handler` and `runtime` are the function's own; without them the handler is not checked. A handler that is not in
-    the package may be in one of the `layers`.
+    `handler` and `runtime` are the function's own; without them the handler is not checked. `layers` are the zipped sizes
+    of its layers, in bytes: all that Lambda says of their size. A handler that is not in the package may be in a layer.
     """
     if problem := unreadable(file):
         return Package(problems=(problem,))
@@ -53,7 +55,7 @@ def look_into(file: IO[bytes], *, handler: str = "", runtime: str = "", layers: 
         )
 
 
-def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: bool) -> Package:
+def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: Sequence[int]) -> Package:
     files = [entry for entry in archive.infolist() if not entry.is_dir()]
     unzipped = sum(entry.file_size for entry in files)
     problems = [*_names(files)]
@@ -64,8 +66,14 @@ def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: boo
             f"It has {unzipped // 1024**2} MB unzipped; Lambda's limit is {MOST_UNZIPPED // 1024**2} MB. "
             "Remove files from it, or move dependencies into a layer of the function."
         )
+    elif unzipped + sum(layers) > MOST_UNZIPPED:
+        problems.append(
+            f"It has {unzipped // 1024**2} MB unzipped, and the function's layers have at least "
+            f"{sum(layers) // 1024**2} MB. Lambda's limit for all of it is {MOST_UNZIPPED // 1024**2} MB. Remove files from "
+            "it, or layers from the function."
+        )
     if files and handler:
-        problems += _handler(archive, files, handler=handler, runtime=runtime, layers=layers)
+        problems += _handler(archive, files, handler=handler, runtime=runtime, layers=bool(layers))
     return Package(files=len(files), unzipped=unzipped, problems=tuple(problems))
 
 
