@@ -199,7 +199,9 @@ def _health(data: Mapping[str, Any]) -> str:
 _WORDS: Mapping[str, Callable[[Any], str]] = {
     "ReadRelease": lambda _: "The upload is read, and the versions of its files are pinned",
     "RunGates": _gates,
-    "PlanDeployment": lambda data: f"The plan: {'; '.join(data['plan']['summary'])}",
+    "PlanDeployment": lambda data: (
+        f"The plan: {'; '.join(each.rstrip('.') for each in data['plan']['summary'])}"
+    ),
     "RequestApproval": lambda data: f"Approved: {data['approval']['why']}",
     "ShiftTraffic": lambda data: f"{data['deployment']['percent']} % of the traffic goes to the new version",
     "JudgeHealth": _health,
