@@ -139,8 +139,8 @@ def _lock(each: Overview, place: Place, now: datetime) -> list[str]:
     ends = times.until(times.moment(holder.leaseEnds), now)
     if not holder.upkeep:
         return _row("lock", f"held by {screen.clean(holder.tag)}, lease ends {ends}")
-    since = f", since {times.since(times.moment(holder.since), now)}" if holder.since else ""
-    said = f"held by {holder.who}{since}. Its lease ends {ends}. A rollback does not wait for it."
+    since = times.since(times.moment(holder.since), now)
+    said = f"held by {holder.who}, since {since}. Its lease ends {ends}. A rollback does not wait for it."
     return screen.paragraph(said, indent=_INDENT, first=_row("lock", "")[0])
 
 

@@ -382,6 +382,8 @@ def test_a_borrowed_lock_excludes_others_until_it_is_returned(ledger):
         acquire(ledger, "v1.5.0")
     assert lock.give_back(ledger, application="storefront", fence=taken.fence) is True
     assert holder(ledger) is None
+    free = ledger.get("APPLICATION#storefront", lock.LOCK)
+    assert (free["kind"], free["fence"], {"upkeep", "since", "leaseEnds"} & free.keys()) == ("lock", 1, set())
     assert acquire(ledger, "v1.5.0").fence == 2
 
 

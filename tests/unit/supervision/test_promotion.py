@@ -422,7 +422,7 @@ WAITING = PromotionRecord(
 FREEZE = Freeze(
     id="1", application=APPLICATION, reason="audit", author="kim", starts=NOW, ends=NOW + 30 * DAY
 )
-BUSY = Holder(tag="v2.0.0", attempt=1, execution="x", fence=2, leaseEnds=timestamp(NOW + 2 * DAY))
+BUSY = Holder(tag="v2.0.0", attempt=1, execution="x", fence=2, leaseEnds=timestamp(NOW + 2 * DAY), since="")
 
 
 def judged(now: Any, **given: Any) -> tuple[Next, str]:

@@ -38,14 +38,14 @@ class Holder:
     execution: str
     fence: int
     leaseEnds: str
+    since: str
+    """When the holder took it."""
     kept: bool = False
     """Kept for a person after a failed rollback: it does not expire."""
     rollback: bool = False
     """A rollback of the release took it over."""
     upkeep: bool = False
     """No release is running: a person deletes old revisions, in the name of the current release."""
-    since: str = ""
-    """When the holder took it."""
 
     @property
     def who(self) -> str:
@@ -78,7 +78,7 @@ def _holder_in(item: Item) -> Holder | None:
         kept=item.get("kept", False),
         rollback=item.get("rollback", False),
         upkeep=item.get("upkeep", False),
-        since=item.get("since", ""),
+        since=item["since"],
     )
 
 
@@ -288,9 +288,8 @@ def _held(application: str, tag: str, present: Holder) -> LockHeld | LockKept:
             "releases the lock."
         )
     if present.upkeep:
-        since = f"has had it since {clock(moment(present.since))}" if present.since else "has it"
         return LockHeld(
-            f"{application} {tag} waits for the lock: {present.who}, {since} and releases it by "
-            f"{clock(moment(present.leaseEnds))}. Nothing was changed."
+            f"{application} {tag} waits for the lock: {present.who}, has had it since {clock(moment(present.since))} and "
+            f"releases it by {clock(moment(present.leaseEnds))}. Nothing was changed."
         )
     return LockHeld(f"{application} {tag} waits: {present.tag} is in progress. Nothing was changed.")
