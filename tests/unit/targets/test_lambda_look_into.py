@@ -1,0 +1,128 @@
+"""What the lambda target sees in a package before approval: against the function's own handler, runtime and layers."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tagship.model.errors import TargetInvalid
+from tagship.targets.lambda_configuration import differences
+from tagship.targets.lambda_keeping import room_for
+from tagship.targets.lambda_package import MOST_UNZIPPED
+from tests.unit.targets.functions import FakeLambda, artifacts, target
+
+GIB = 1024**3
+
+
+def zipped(**files: str) -> bytes:
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w") as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(f"{name}.py")
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, text)
+    return raw.getvalue()
+
+
+GOOD = zipped(index="def handler(event, context): ...\n")
+
+
+def looked_into(package: bytes = GOOD, **latest: Any) -> tuple[str, list[str]]:
+    functions = FakeLambda()
+    functions.latest.update(latest)
+    said, problems = target(functions).look_into(artifacts(package), lambda pinned: io.BytesIO(package))
+    return said, list(problems)
+
+
+def test_a_good_package_is_described_with_the_functions_handler():
+    assert looked_into() == ("storefront.zip has 1 file, 33 bytes unzipped, and handler index.handler.", [])
+    two = zipped(index="def handler(event, context): ...\n", prices="")
+    assert looked_into(two)[0].startswith("storefront.zip has 2 files, ")
+
+
+def test_each_problem_names_the_file():
+    """Fault 84."""
+    (problem,) = looked_into(zipped(app="def handler(event, context): ...\n"))[1]
+    assert problem.startswith("storefront.zip: ") and "index" in problem
+    (problem,) = looked_into(zipped(index="def handler(event context): ...\n"))[1]
+    assert problem.startswith("storefront.zip: ") and "index.py" in problem
+
+
+def test_a_handler_that_may_be_in_a_layer_is_no_problem_and_the_layers_size_counts():
+    package = zipped(app="")
+    assert looked_into(package, Layers=[{"Arn": "arn:layer:1", "CodeSize": 1024}])[1] == []
+    (problem,) = looked_into(Layers=[{"Arn": "arn:layer:1", "CodeSize": MOST_UNZIPPED}])[1]
+    assert problem.startswith(
+        "storefront.zip: It has 0 MB unzipped, and the function's layers have at least 250 MB."
+    )
+
+
+def test_the_handler_is_looked_for_as_the_functions_runtime_does():
+    assert looked_into(Runtime="nodejs22.x")[1] != []
+    assert looked_into(Runtime="dotnet8")[1] == looked_into(Runtime="java21")[1]
+
+
+def test_a_container_image_is_not_inspected():
+    assert looked_into(b"no zip", PackageType="Image") == (
+        "storefront is a container image, which this gate does not inspect.",
+        [],
+    )
+
+
+def test_a_package_that_is_too_large_is_not_even_read():
+    artifact, pinned = artifacts(GOOD)["function"]
+
+    def opened(_: Any) -> Any:
+        raise AssertionError("it was read")
+
+    too_large = {"function": (artifact, replace(pinned, size=MOST_UNZIPPED + 1))}
+    assert target(FakeLambda()).look_into(too_large, opened) == (
+        "",
+        ["storefront.zip is larger than Lambda's limit for unzipped code. Remove files."],
+    )
+
+
+# ---- the function's file systems, and the account's room for code ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "mounted, words",
+    [
+        ({"Arn": "arn:efs:1", "LocalMountPath": "/mnt/data"}, "arn:efs:1 at /mnt/data"),
+        (
+            {"Arn": "arn:efs:1", "LocalMountPath": "/mnt/data", "Mode": "ro", "Owner": ""},
+            'arn:efs:1 at /mnt/data {"Mode": "ro"}',
+        ),
+    ],
+)
+def test_a_file_system_is_named_with_its_path_and_whatever_else_it_has(mounted, words):
+    assert differences({}, {"FileSystemConfigs": [mounted]}) == [
+        f"Configuration: file systems none → {words}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "used, size, warned",
+    [(60 * GIB, 1, False), (67.5 * GIB, 0, False), (67.5 * GIB, 1, True), (75 * GIB - 5, 5, True)],
+)
+def test_an_account_with_little_room_for_code_is_a_warning(used, size, warned):
+    functions = FakeLambda(code_used=int(used))
+    said = room_for(functions, size, release="storefront v1.4.0")
+    expected = (
+        f"The account's storage for Lambda code is nearly full: {used / GIB:.1f} of 75 GiB are used. Delete old versions "
+        "(`tagship retention` shows which), or request a higher quota."
+    )
+    assert said == (expected if warned else "")
+
+
+def test_a_package_that_does_not_fit_is_refused_with_what_to_do():
+    with pytest.raises(
+        TargetInvalid,
+        match=r"^storefront v1\.4\.0: the account's storage for Lambda code is full: 75\.0 of 75 GiB are used, and the "
+        r"release needs 2\.0 MiB\. Nothing was changed\. Delete old versions .* Then retry the release\.$",
+    ):
+        room_for(FakeLambda(code_used=75 * GIB - 1), 2 * 1024**2, release="storefront v1.4.0")
