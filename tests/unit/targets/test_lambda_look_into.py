@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from tagship.model.errors import TargetInvalid
+from tagship.model.errors import BaselineMissing, TargetInvalid
 from tagship.targets.lambda_configuration import differences
 from tagship.targets.lambda_keeping import room_for
 from tagship.targets.lambda_package import MOST_UNZIPPED
-from tests.unit.targets.functions import FakeLambda, artifacts, target
+from tests.unit.tables import aws_error
+from tests.unit.targets.functions import OLD, FakeLambda, artifacts, digest, target
 
 GIB = 1024**3
 
@@ -126,3 +127,32 @@ def test_a_package_that_does_not_fit_is_refused_with_what_to_do():
         r"release needs 2\.0 MiB\. Nothing was changed\. Delete old versions .* Then retry the release\.$",
     ):
         room_for(FakeLambda(code_used=75 * GIB - 1), 2 * 1024**2, release="storefront v1.4.0")
+
+
+def test_an_empty_package_has_one_problem():
+    assert looked_into(zipped())[1] == ["storefront.zip: It is empty. Add the code to it."]
+
+
+def test_a_package_of_exactly_the_limit_fits():
+    layers = [{"Arn": "arn:layer:1", "CodeSize": MOST_UNZIPPED - 33}]
+    assert looked_into(Layers=layers)[1] == []
+
+
+def test_the_version_that_serves_is_described_as_the_plan_describes_its_baseline():
+    functions = FakeLambda()
+    serving = target(functions).serving()
+    planned = target(functions).plan(artifacts(), {}, weighted=True).baseline
+    assert serving and planned
+    assert serving["data"]["codeSha256"] == digest(OLD)
+    assert (serving["id"], serving["digest"], serving["data"]) == (
+        "1",
+        planned["digest"],
+        planned["data"],
+    )
+
+
+def test_a_deleted_version_that_should_serve_is_reported_as_missing():
+    functions = FakeLambda()
+    functions.refuses["get_function_configuration"] = aws_error("ResourceNotFoundException", status=404)
+    with pytest.raises(BaselineMissing):
+        target(functions).serving()
