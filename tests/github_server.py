@@ -57,7 +57,7 @@ class GitHub:
     reviews: list[dict[str, Any]] = field(default_factory=list)
     """What the App answered about jobs."""
     cancelled: bool = False
-    """Whether no job waits any more."""
+    """Whether every job has its answer."""
     hook: str = "https://approve.example.com/github/storefront"
     granted: dict[str, str] = field(default_factory=lambda: {"actions": "read", "deployments": "write"})
     head_sha: str = "0123456789abcdef0123456789abcdef01234567"

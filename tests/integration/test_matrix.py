@@ -84,7 +84,7 @@ class Application:
     # ---- what happens ----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """From its installation until nothing of it moves any more."""
+        """From its installation until all its executions have ended."""
         state, _ = self.cell
         self._install()
         self._configure(reminders=state == "release.RemindApprovers", pauses=state == "release.PauseRollout")

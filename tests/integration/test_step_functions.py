@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tagship.ledger.table import unpacked
 from tests.conftest import Stack
 from tests.integration.conftest import wait_for
+from tests.integration.samples import Released
 from tools import people
 from tools.checkout import NAME, Checkout, definition
 from tools.traffic import Answer, Traffic, flowing
@@ -21,44 +21,16 @@ ORDER_EVERY = 0.2
 
 
 @dataclass(slots=True, kw_only=True)
-class Shop:
+class Shop(Released):
     """The sample with its customers, who order all the time."""
 
-    stack: Stack
     checkout: Checkout
     customers: Traffic
-    states: Any = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.states = self.stack.client("stepfunctions")
-
-    def publish(self, tag: str, *, broken: bool = False) -> str:
-        """Publishes a definition; answers with the link in the approver's mail about it."""
-        self.checkout.publish(tag, broken=broken)
-
-        def newest() -> Any:
-            assert self.record(tag).get("status", "RUNNING") == "RUNNING", self.record(tag).get("why")
-            return people.newest_to(self.stack.mails(), who="ana@example.com", application=NAME, tag=tag)
-
-        return people.link_in(wait_for(newest, f"the mail about {tag}"))
-
-    def ended(self, tag: str) -> dict[str, Any]:
-        """A release's record when it has ended."""
-        ends = ("RUNNING", None)
-        return dict(
-            wait_for(
-                lambda: found if (found := self.record(tag)).get("status") not in ends else None,
-                f"the end of {tag}",
-            )
-        )
-
-    def record(self, tag: str) -> dict[str, Any]:
-        """A release as the ledger has it; nothing where it was not read yet."""
-        return self._item(f"RELEASE#{tag}")
-
-    def locked(self) -> bool:
-        """Whether somebody holds the application's lock."""
-        return "tag" in self._item("LOCK")
+    @property
+    def states(self) -> Any:
+        """The engine's Step Functions, with every right."""
+        return self.stack.client("stepfunctions")
 
     def routes(self) -> dict[str, int]:
         """What the alias gives to which version."""
@@ -84,13 +56,6 @@ class Shop:
         )
         return {(request.version, request.status) for request in asked}
 
-    def _item(self, sk: str) -> dict[str, Any]:
-        key = {"pk": {"S": f"APPLICATION#{NAME}"}, "sk": {"S": sk}}
-        answer = self.stack.client("dynamodb").get_item(
-            TableName=self.stack.outputs["LedgerTableName"], Key=key, ConsistentRead=True
-        )
-        return unpacked(answer["Item"]) if "Item" in answer else {}
-
 
 @pytest.fixture(scope="module")
 def shop(stack: Stack) -> Iterator[Shop]:
@@ -113,7 +78,7 @@ def shop(stack: Stack) -> Iterator[Shop]:
         return checkout.ask(number)
 
     with flowing(unhurried) as customers:
-        yield Shop(stack=stack, checkout=checkout, customers=customers)
+        yield Shop(stack=stack, application=NAME, ci=checkout, checkout=checkout, customers=customers)
 
 
 def test_a_definition_is_tried_and_moved_in_steps_and_a_broken_one_is_rolled_back(shop: Shop) -> None:

@@ -20,7 +20,7 @@ from tagship.model.release import (
     PinnedObject,
     Status,
 )
-from tagship_cli.actions.publishing import Beside, File, Folder, Release
+from tagship_cli.actions.publishing import ExtraFile, File, Folder, Release
 from tagship_cli.actions.signing import signed
 from tagship_cli.failures import Failed, trying
 from tagship_cli.place import Place
@@ -65,12 +65,12 @@ class Origin:
                 raise self._other_bytes(artifact.file)
         return Release(manifest=manifest, body=body, files=files)
 
-    def signature(self) -> tuple[Beside, ...]:
+    def signature(self) -> tuple[ExtraFile, ...]:
         """Its `release.json.sig`, if it had one when it was released."""
         pinned = self.record["objects"].get(SIGNATURE)
         if pinned is None:
             return ()
-        return (Beside(file=SIGNATURE, body=b"".join(self._chunks(PinnedObject.from_dict(pinned)))),)
+        return (ExtraFile(file=SIGNATURE, body=b"".join(self._chunks(PinnedObject.from_dict(pinned)))),)
 
     def _file(self, name: str, file: str, folder: Path) -> File:
         path = folder / file
@@ -99,7 +99,7 @@ class Origin:
 
 def statement(
     origin: Origin, folder: Folder, destination: Place, *, key: str, algorithm: str
-) -> tuple[Beside, ...]:
+) -> tuple[ExtraFile, ...]:
     """Creates `promotion.json` and its signature, unless an interrupted run has left them.
 
     Raises Failed if a different statement exists.
@@ -117,18 +117,18 @@ def statement(
         promotedAt=destination.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         promotedBy=who,
     )
-    there = folder.beside(PROMOTION)
+    there = folder.read_extra(PROMOTION)
     if there is not None and not _same(there, ours):
         raise Failed(
             f"{folder.address}{PROMOTION} already exists, with a different statement. Nothing was "
             f"overwritten, and {folder.release.title} was not promoted.\nRelease a new tag."
         )
     raw = ours.raw if there is None else there
-    written = Beside(file=PROMOTION, body=raw)
-    if there is not None and folder.beside(PROMOTION_SIGNATURE) is not None:
+    written = ExtraFile(file=PROMOTION, body=raw)
+    if there is not None and folder.read_extra(PROMOTION_SIGNATURE) is not None:
         return (written,)
     raw_signature = signed(destination.client("kms"), raw, key=key, algorithm=algorithm)
-    return (written, Beside(file=PROMOTION_SIGNATURE, body=raw_signature))
+    return (written, ExtraFile(file=PROMOTION_SIGNATURE, body=raw_signature))
 
 
 def _same(there: bytes, ours: Statement) -> bool:

@@ -132,7 +132,7 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
+class ExtraFile:
     """A small object that is uploaded after the artifacts and before release.json."""
 
     file: str
@@ -140,7 +140,7 @@ class Beside:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def signature(cls, raw: bytes, release: Release) -> Beside:
+    def signature(cls, raw: bytes, release: Release) -> ExtraFile:
         """`release.json.sig`. Its metadata names the release.json it signs, so that an interrupted upload continues
         with the same one."""
         made = {_OF: release.digest, _MADE: release.manifest.createdAt}
@@ -238,17 +238,17 @@ class Folder:
         self.release = release
         return True
 
-    def beside(self, file: str) -> bytes | None:
+    def read_extra(self, file: str) -> bytes | None:
         """A small object that exists already; None if it does not."""
         return self._read(file, f"Looking at {self.address}{file}")
 
-    def upload(self, found: Found, on_object: OnObject, beside: Sequence[Beside] = ()) -> bool:
+    def upload(self, found: Found, on_object: OnObject, extra_files: Sequence[ExtraFile] = ()) -> bool:
         """Uploads what is missing, release.json last. Returns False if exactly this release was already published."""
         for file in self.release.files:
             new = file.file not in found.files and self._put_file(file)
             on_object(file.file, file.size, UPLOADED if new else SAME)
-        for each in () if found.published else beside:
-            on_object(each.file, len(each.body), UPLOADED if self._put_beside(each) else SAME)
+        for each in () if found.published else extra_files:
+            on_object(each.file, len(each.body), UPLOADED if self._put_extra(each) else SAME)
         new = not found.published and self._put_manifest()
         on_object(MANIFEST, len(self.release.body), UPLOADED if new else THERE)
         return new
@@ -335,7 +335,7 @@ class Folder:
             raise self._differs(file.file, file.path)
         return False
 
-    def _put_beside(self, each: Beside) -> bool:
+    def _put_extra(self, each: ExtraFile) -> bool:
         """Returns False if the same bytes exist already."""
         with trying(f"Uploading {self.address}{each.file}"):
             try:
@@ -349,7 +349,7 @@ class Folder:
             except ClientError as error:
                 if code_of(error) not in _EXISTS:
                     raise
-        if self.beside(each.file) != each.body:
+        if self.read_extra(each.file) != each.body:
             raise self._differs(each.file, "ours")
         return False
 

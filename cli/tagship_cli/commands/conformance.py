@@ -64,7 +64,7 @@ def conformance(
     afterwards. It exits with 1 if a promise is broken.
     """
     from tagship_cli.actions.trying_out import read_trial
-    from tagship_cli.conformance.note import beside
+    from tagship_cli.conformance.note import path_of
 
     trial = read_trial(function, file)
     before = ctx.meta.get(PLACE, {})
@@ -73,7 +73,7 @@ def conformance(
         profile=profile or before.get("profile"),
         world=ctx.ensure_object(World),
     )
-    bench, was_killed = _begun(place, trial, beside(file))
+    bench, was_killed = _begun(place, trial, path_of(file))
     _ask(bench, was_killed=was_killed, yes=yes)
     if was_killed:
         _clean_up(bench)

@@ -135,7 +135,7 @@ def resume(*, place: Place, application: str, tag: str | None, reason: str, as_j
         )
         return
     if ended["state"] == "withdrawn":
-        screen.say(f"{title} does not pause at {now} %: the order is taken back.")
+        screen.say(f"{title} does not pause at {now} %: the pause was cancelled before it began.")
         return
     screen.say(
         screen.good(f"{application} {record['tag']} continues from {now} %."),

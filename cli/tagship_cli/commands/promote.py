@@ -65,9 +65,9 @@ def promote(
                 f"{fetched.title} was published in {destination.stage} separately, with a different "
                 f"release.json. Nothing was copied.\nPromote a different tag."
             )
-        beside = () if found.published else release.signature()
+        extra_files = () if found.published else release.signature()
         if key and not found.published:
-            beside += statement(release, folder, destination, key=key, algorithm=algorithm)
+            extra_files += statement(release, folder, destination, key=key, algorithm=algorithm)
         if not as_json:
             title = screen.bold(fetched.title)
             screen.say(f"Promoting {title} from {origin.stage} to {destination.stage}")
@@ -78,7 +78,7 @@ def promote(
             if not as_json:
                 screen.say(f"  {name:<32} {size:>13,} B  {outcome}")
 
-        new = folder.upload(found, on_object, beside)
+        new = folder.upload(found, on_object, extra_files)
     if as_json:
         screen.result(_result(folder, origin, destination, outcomes, new=new))
     else:

@@ -17,7 +17,7 @@ from tagship_cli.views import screen
 
 if TYPE_CHECKING:
     from tagship_cli.actions.checking import Before
-    from tagship_cli.actions.publishing import Beside, Folder, Found, Release
+    from tagship_cli.actions.publishing import ExtraFile, Folder, Found, Release
     from tagship_cli.actions.source import Source
 
 
@@ -158,7 +158,7 @@ def publish(
     folder = Folder(s3=place.client("s3"), bucket=bucket or _bucket(place), release=release)
     refuse_what_gates_would(place, release)
     found = folder.look()
-    beside = _signature(folder, found, place, key="" if dry_run else key, algorithm=algorithm)
+    extra_files = _signature(folder, found, place, key="" if dry_run else key, algorithm=algorithm)
     unguarded = unapproved(place, application)
     warnings = [*_warnings(source, release), *([str(unguarded)] if unguarded else [])]
     screen.complain(*(screen.wary(f"Note: {warning}") for warning in warnings))
@@ -171,7 +171,7 @@ def publish(
         if not as_json:
             screen.say(f"  {name:<32} {_bytes(size):>9}  {outcome}")
 
-    new = folder.would_upload(found, on_object) if dry_run else folder.upload(found, on_object, beside)
+    new = folder.would_upload(found, on_object) if dry_run else folder.upload(found, on_object, extra_files)
     before = None if new else ended_before(place, folder.release)
     if as_json:
         screen.result(_result(folder, place, outcomes, before, new=new, dry_run=dry_run))
@@ -183,16 +183,16 @@ def publish(
 
 def _signature(
     folder: Folder, found: Found, place: Place, *, key: str | None, algorithm: str
-) -> tuple[Beside, ...]:
+) -> tuple[ExtraFile, ...]:
     """Signs before anything is uploaded, so that a refused key leaves nothing behind."""
-    from tagship_cli.actions.publishing import Beside
+    from tagship_cli.actions.publishing import ExtraFile
     from tagship_cli.actions.signing import signed
 
     if found.published or folder.signed_before() or not key:
         return ()
     release = folder.release
     raw = signed(place.client("kms"), release.body, key=key, algorithm=algorithm)
-    return (Beside.signature(raw, release),)
+    return (ExtraFile.signature(raw, release),)
 
 
 def _bucket(place: Place) -> str:

@@ -82,7 +82,7 @@ class Bench(Protocol):
         """From now on AWS refuses this action: access denied, or throttled."""
 
     def allow(self) -> None:
-        """AWS refuses nothing any more."""
+        """From now on AWS allows every action again."""
 
 
 class Release:

@@ -1,4 +1,4 @@
-"""Records the original revision in a file beside the trial, so that the next run can clean up after a killed one."""
+"""Records the original revision in a file next to the trial, so that the next run can clean up after a killed one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Note:
         written.replace(path)
 
 
-def beside(trial: Path) -> Path:
+def path_of(trial: Path) -> Path:
     """The note's path."""
     return trial.with_name(f"{trial.name}.restore.json")
 

@@ -81,18 +81,7 @@ def request(
         "digest": approval["digest"],
     }
     fact = fact_of(approval, FactKind.APPROVAL_REQUESTED, execution=execution, data=asked)
-    item = {
-        "pk": _pk(approval["id"]),
-        "sk": _APPROVAL,
-        "kind": "approval",
-        "open": "approval",
-        "status": OPEN,
-        "decisions": [],
-        "sent": {},
-        "askedAt": timestamp(ledger.now()),
-        **({_SECRET: token, "delivered": False} if token else {}),
-        **approval,
-    }
+    item = _opened(ledger, approval) | ({_SECRET: token, "delivered": False} if token else {})
     running = ledger.update(
         application_key(approval["application"]),
         f"RELEASE#{approval['tag']}",
@@ -139,21 +128,9 @@ def ask_in_a_pause(
         execution=execution,
         data={"approvers": wanted["approvers"], "expiresAt": wanted["expiresAt"], **asked},
     )
-    item = {
-        "pk": _pk(wanted["id"]),
-        "sk": _APPROVAL,
-        "kind": "approval",
-        "open": "approval",
-        "status": OPEN,
-        "decisions": [],
-        "sent": {},
-        "askedAt": timestamp(ledger.now()),
-        **wanted,
-    }
+    opens = ledger.put(_opened(ledger, wanted), only_if="attribute_not_exists(pk)")
     try:
-        opened = ledger.record(
-            fact, ledger.put(item, only_if="attribute_not_exists(pk)"), pauses.opens(ledger, record, pause)
-        )
+        opened = ledger.record(fact, opens, pauses.opens(ledger, record, pause))
     except Refused:
         opened = False
     found = get(ledger, wanted["id"]) if opened else None
@@ -162,6 +139,21 @@ def ask_in_a_pause(
             f"{record['application']} {record['tag']}: the pause changed at this moment. Nothing was changed."
         )
     return found
+
+
+def _opened(ledger: Ledger, request: NewRequest) -> dict[str, Any]:
+    """The item of a request that is opened now, before any decision."""
+    return {
+        "pk": _pk(request["id"]),
+        "sk": _APPROVAL,
+        "kind": "approval",
+        "open": "approval",
+        "status": OPEN,
+        "decisions": [],
+        "sent": {},
+        "askedAt": timestamp(ledger.now()),
+        **request,
+    }
 
 
 def resume(ledger: Ledger, request: RequestRecord, *, who: str, why: str) -> bool:

@@ -118,7 +118,7 @@ class Pause:
     EXAMPLE: ClassVar[Example] = {"timeout": "PT1H", "onTimeout": "rollback"}
 
     timeout: Annotated[int, Duration(), at.Ge(1), at.Le(43_200)] = 3_600
-    """Seconds after which nobody is waited for any longer; at most 12 hours. They do not count as deployment time."""
+    """How long the rollout waits for an answer, in seconds; at most 12 hours. This is not deployment time."""
     onTimeout: OnTimeout = "rollback"
     """What happens then: the release is rolled back, or it continues if it is healthy."""
 
