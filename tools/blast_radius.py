@@ -1,7 +1,7 @@
 """Describes what a compromised function can do, from the template's policies: the table in
 docs/security-blast-radius.md.
 
-A permission without a description here stops the table, so whoever grants one must describe it.
+A permission without a description here stops the table, so a new permission must be described.
 """
 
 from __future__ import annotations

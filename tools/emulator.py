@@ -115,7 +115,7 @@ def emulated(
 ) -> Iterator[Emulated]:
     """Runs a built function of the template, by its logical name, until the block ends.
 
-    `code` contains it, beside the built layer.
+    `code` contains it, together with the built layer.
 
     Raises LocalError if AWS's emulator does not run on this machine, or not with this function.
     """

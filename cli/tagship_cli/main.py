@@ -122,7 +122,7 @@ class Tagship(click.Group):
                 return super().invoke(ctx)
         except OSError as error:
             if error.errno == errno.EPIPE or not error.strerror:
-                raise  # click ends quietly if nobody reads the output any more
+                raise  # click ends quietly if the output's reader has gone
             raise Failed(
                 f"{error.filename or 'The output'} can't be read or written: {error.strerror}."
             ) from error

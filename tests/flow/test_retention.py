@@ -1,4 +1,4 @@
-"""Retention runs beside the flow: a release waits for it, and a rollback does not."""
+"""Retention is not part of the flow: a release waits for it, and a rollback does not."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def plant(world: World, stacks: Stacks, cell: Cell) -> list[int]:
 
 def rest_of(world: World, stacks: Stacks) -> Rest:
     """As for an alias: version 2 is the new template, and a stack that is not stable counts as split. If a person is
-    called, nobody polls any more, and CloudFormation itself finishes what was started."""
+    called, no state polls it, and CloudFormation itself finishes what was started."""
     if "Rollback Failed" in world.facts(TAG):
         stacks.settle()
     moving = stacks.status.endswith("_IN_PROGRESS")

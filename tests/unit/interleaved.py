@@ -124,7 +124,7 @@ class Table:
         return answer
 
     def lock(self) -> dict[str, Any]:
-        """The lock's item, whoever holds it."""
+        """The lock's item."""
         key = {"pk": {"S": f"APPLICATION#{NAME}"}, "sk": {"S": "LOCK"}}
         return unpacked(
             self._client.get_item(TableName="ledger", Key=key, ConsistentRead=True).get("Item", {})

@@ -55,7 +55,7 @@ def measure(engine: Engine, bucket: str, *, runs: int) -> list[Part]:
         Figure(what="plan", unit=SECONDS, runs=[each.planned for each in (first, *again)]),
         _held("the first release's files are there, verified", [first]),
         Figure(what=f"the same by {RIVAL}", unit=SECONDS, runs=synced[:1]),
-        _held(f"a release with {CHANGED} changed files, kept beside the old one", again),
+        _held(f"a release with {CHANGED} changed files, kept next to the old one", again),
         Figure(what="the same by sync, in place of the old one", unit=SECONDS, runs=synced[1:]),
         Figure(what="calls that took", unit=COUNT, runs=[each.calls for each in (first, *again)]),
         Figure(what="all traffic moves", unit=SECONDS, runs=[each.moved for each in (first, *again)]),

@@ -225,7 +225,7 @@ def twin_makes_one(make: Make) -> None:
     release, twin = Release(bench), Release(bench)
     bench.before_write(twin.prepare)
     release.prepare()
-    twin.prepare()  # if the plan made it, there was no write to run beside
+    twin.prepare()  # if the plan made it, there was no write to run next to
     same(twin.candidate, release.candidate, "The twin's candidate")
 
 

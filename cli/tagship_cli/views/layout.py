@@ -172,7 +172,7 @@ def _place(drawing: Drawing) -> None:
 
 
 def _stack(drawing: Drawing, names: Sequence[str], column: int) -> None:
-    """Puts each state beside the middle of the states that lead to it, without overlaps."""
+    """Centers each state under the states that lead to it, without overlaps."""
 
     def preferred_row(name: str) -> float:
         sources = [

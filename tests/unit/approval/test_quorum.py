@@ -254,7 +254,7 @@ def test_one_person_who_counts_in_every_rule_suffices_and_otherwise_each_empty_r
 def test_a_groups_members_are_those_the_release_pinned():
     policy = {"rules": [{"group": "platform", "required": 1}, {"approvers": [CHI], "required": 1}]}
     known = builders.record(configuration=builders.configured(builders.application(approval=policy)))
-    assert policy_of(known)["approvers"] == [CHI]  # nobody is asked from an unknown group
+    assert policy_of(known)["approvers"] == [CHI]  # an unknown group has no members to ask
     pinned = {"platform": {"members": [ANA, BO], "digest": "d"}}
     found = policy_of(known | {"configuration": known["configuration"] | {"groups": pinned}})
     assert found["approvers"] == [ANA, BO, CHI]

@@ -191,7 +191,7 @@ def test_traffic_is_restored_when_it_is_interrupted(
 
 
 class Killed(BaseException):
-    """Nothing runs after it: the function is not reached any more either."""
+    """Nothing runs after it, so the function is not reached either."""
 
 
 @pytest.mark.parametrize("share", [1, 100])

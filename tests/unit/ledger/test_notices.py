@@ -1,4 +1,4 @@
-"""A release's thread in a channel: shared by all senders, whoever is first, even if one dies meanwhile."""
+"""A release's thread in a channel: shared by all senders, whichever is first, even if one dies meanwhile."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def test_a_bad_manifest_is_refused_with_field_and_reason(changes, problems):
     ids=ascii,
 )
 def test_a_file_name_cannot_be_a_path(file):
-    """Fault 10; nor is it the name of a file that Tagship itself puts beside a manifest."""
+    """Fault 10; nor is it the name of a file that Tagship itself puts next to a manifest."""
     (problem,) = manifest_problems(json.dumps(changed(manifest(), {"artifacts.0.file": file})).encode())
     assert problem.startswith(f"artifacts[0].file: {NO_FILE}")
 

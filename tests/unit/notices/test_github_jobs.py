@@ -1,4 +1,4 @@
-"""GitHub's jobs are answered once each, by the App and with a token of its own, whatever is down or wrong meanwhile."""
+"""GitHub's jobs are answered once each, by the App with its own token, although GitHub or AWS fail meanwhile."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_a_job_that_the_rule_is_not_about_is_not_answered(here: Here, changes: d
 
 
 def test_a_run_of_another_commit_is_rejected_whatever_the_ledger_says_about_it(here: Here) -> None:
-    """A compromised page could name a good release for a run of somebody's own."""
+    """A compromised page could name a good release for the attacker's own run."""
     here.asks()
     here.deployed()
     here.there.head_sha = "f" * 40

@@ -1,4 +1,4 @@
-"""A bot's messages about one release share a thread, whoever posts first, and each is posted once."""
+"""A bot's messages about one release share a thread, whichever sender posts first, and each is posted once."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ OF = "arn:aws:lambda:us-east-1:000000000000:function:{}:live"
 
 
 def spec(*others: str) -> LambdaTarget:
-    """The storefront and others; the worker brings a zip of its own."""
+    """The storefront and others; the worker brings its own zip."""
     named = [
         OtherFunction(function=name, artifact="worker" if name == "worker" else "function") for name in others
     ]

@@ -23,7 +23,7 @@ OWN_KEY, OWN_CODE = f"{KEY}-of-worker", b"code of the worker of v1.4.0"
 
 
 class SeveralBench:
-    """Functions behind aliases, each at its version 1. The worker has a zip of its own, the others share one."""
+    """Functions behind aliases, each at its version 1. The worker has its own zip, the others share one."""
 
     kind = KINDS["lambda"]
 

@@ -222,7 +222,7 @@ def test_an_interrupted_deletion_of_a_site_can_be_repeated() -> None:
 
 
 def test_a_partially_uploaded_site_is_deleted_with_its_release() -> None:
-    """Fault 97: nobody else would find the files of an interrupted upload. The complete site beside it is kept."""
+    """Fault 97: nobody else would find the files of an interrupted upload. The complete site next to it is kept."""
     site = sites.Site()
     old = site.serve(sites.OLD)
     whole = set(site.s3.objects)

@@ -81,13 +81,13 @@ def _still(rule: RuleData, members: Mapping[str, set[str]]) -> Sequence[str]:
 
 
 def _members(ledger: Ledger, name: str) -> set[str]:
-    """Nobody, where the group is not to be read any more."""
+    """Empty if the group's document is gone."""
     found = configurations.in_force(ledger, scope_of(name))
     return {person(member) for member in _document(found).get("members") or ()}
 
 
 def _document(found: ApprovedConfiguration | None) -> Mapping[str, Any]:
-    """Empty, where the item is not to be read any more: then nobody counts."""
+    """Empty if the item has no document: then nobody counts."""
     return (found.get("document") or {}) if found else {}
 
 

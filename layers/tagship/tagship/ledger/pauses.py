@@ -27,7 +27,7 @@ def next_step(record: ReleaseRecord) -> int:
 
 
 def refused(record: ReleaseRecord) -> str:
-    """Why the rollout of this release cannot pause any more; empty if it can."""
+    """Why the rollout of this release can no longer pause; empty if it can."""
     title = f"{record['application']} {record['tag']}"
     if record["status"] != Status.RUNNING:
         return f"{title} has already ended {record['status']}."
@@ -51,7 +51,7 @@ def order(ledger: Ledger, record: ReleaseRecord, terms: PauseTerms, *, who: str,
 
     `record` is the release as the caller has read it.
 
-    Raises ApprovalClosed, with the reason, if the rollout cannot pause any more.
+    Raises ApprovalClosed, with the reason, if the rollout can no longer pause.
     """
     for _ in range(_TRIES):
         known = record.get("pause")

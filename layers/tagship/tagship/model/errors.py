@@ -65,7 +65,7 @@ class ApplicationUnknown(FinalError):
 
 
 class LockLost(FinalError):
-    """The lease ended, or a newer fencing number exists: this execution must not change anything any more."""
+    """The lease ended, or a newer fencing number exists: this execution must no longer change anything."""
 
 
 class LockKept(FinalError):
@@ -160,7 +160,7 @@ class AlreadyDecided(FinalError):
 
 
 class ApprovalClosed(FinalError):
-    """The request was decided, superseded or closed; nobody can decide it any more."""
+    """The request was decided, superseded or closed; it can no longer be decided."""
 
 
 class ApprovalExpired(FinalError):

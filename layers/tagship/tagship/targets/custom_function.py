@@ -73,7 +73,7 @@ class CustomFunction:
         return self._finding("check", self._asked("check", current=current))
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
-        """There is no dry run beside the function's plan."""
+        """There is no dry run other than the function's plan."""
         self._brought(artifacts)
         return Finding(said="")
 

@@ -70,7 +70,7 @@ def waits(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> bool:
 
 
 def go_on(stepfunctions: SFNClient, token: str) -> None:
-    """Answers the task of a pause that nobody wants any more; does nothing if it no longer waits: it looks again then."""
+    """Answers the task of a pause that was cancelled; does nothing if it no longer waits: it looks again then."""
     try:
         with calling("Continuing the rollout"):
             stepfunctions.send_task_success(taskToken=token, output=json.dumps({"decision": "continue"}))

@@ -18,7 +18,7 @@ def asked_people(
 ) -> RequestRecord | None:
     """The request of the pause before the step with this index; opens it if nobody was asked yet.
 
-    None if there is no such pause any more: an operator has just withdrawn it.
+    None if the pause no longer exists: an operator has just withdrawn it.
 
     Raises LedgerBusy if the pause changes at this moment: a second call finds it as it is then.
     """

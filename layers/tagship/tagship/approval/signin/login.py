@@ -4,7 +4,7 @@ The link still names the request and the approver. The sign-in adds that the pro
 mail address for the person at the browser.
 
 A GET writes nothing here either. The browser keeps the sign-in attempt in a cookie that holds the link and a random
-key. `state`, `nonce` and PKCE's verifier are derived from that key, so the cookie needs no seal: whoever alters it
+key. `state`, `nonce` and PKCE's verifier are derived from that key, so the cookie needs no seal: a person who alters it
 alters only their own attempt, and everything is checked at the end. The session is stored in the ledger, once for each
 `state`, with the values that identify the browser hashed. Only the ledger says who signed in: the page's role may not
 make a MAC with which a cookie could say so.
