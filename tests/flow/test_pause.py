@@ -184,7 +184,7 @@ def test_an_operators_pause_holds_back_the_very_next_step(world: World) -> None:
         assert late.exit_code == 1 and "No release of storefront" in late.stderr
 
 
-def test_an_order_is_taken_back_before_it_takes_effect_and_refused_after_the_last_step_began(
+def test_a_pause_is_cancelled_before_it_begins_and_refused_after_the_last_step_began(
     world: World,
 ) -> None:
     """Fault 142."""
@@ -202,6 +202,6 @@ def test_an_order_is_taken_back_before_it_takes_effect_and_refused_after_the_las
 
     world.plant("shift_traffic", after_each_step, times=2)
     assert world.release("v1.0.0").status == "SUCCEEDED"
-    for words, output in zip(("taken back", "resumed before", "has begun its last step"), said, strict=True):
+    for words, output in zip(("cancelled before it began", "resumed before", "has begun its last step"), said, strict=True):
         assert words in output
     assert "Rollout Paused" not in world.facts("v1.0.0")
