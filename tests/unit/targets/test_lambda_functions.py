@@ -13,6 +13,7 @@ import pytest
 from tagship.aws.rights import Right, narrowed, policy, session_policy
 from tagship.health.lambda_invoke import LambdaCheck, check
 from tagship.health.metric import MetricCheck
+from tagship.ledger import made as recorded
 from tagship.model.documents import DocumentInvalid, read_application
 from tagship.model.errors import (
     AwsUnavailable,
@@ -245,6 +246,29 @@ def test_nothing_is_uploaded_where_one_function_would_not_be_what_was_approved(f
     with pytest.raises(PlanChanged, match="the configuration of worker changed"):
         release.prepare(BROUGHT, planned, lambda _: None)
     assert functions["storefront"].writes == functions["worker"].writes == []
+
+
+def test_a_version_whose_step_died_before_recording_it_belongs_to_the_release_of_both(functions, ledger):
+    """Fault 97."""
+    planned = target(functions).plan(BROUGHT, {}, weighted=True).candidate
+    release = {"application": "storefront", "tag": "v1.4.0", "attempt": 1}
+
+    def records(revision):
+        if "worker 2" in revision["id"]:
+            raise KeyboardInterrupt
+        recorded.add(ledger, release, revision)
+
+    target(functions).prepare(BROUGHT, planned, records)
+    with pytest.raises(KeyboardInterrupt):
+        target(functions).prepare(BROUGHT, planned, records)
+    known = recorded.every(ledger, "storefront")["v1.4.0"]
+    versions = KIND.keeps(
+        application="storefront", spec=spec("worker"), client=lambda *_, **__: functions
+    ).stored(known)
+    assert [each.name for each in versions if each.revisions] == [
+        "version 2 of storefront",
+        "version 2 of worker",
+    ]
 
 
 # ---- traffic -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tagship.model.errors import CredentialsRefused, TargetInvalid
+from tagship.model.errors import CredentialsRefused, PlanChanged, TargetInvalid
 from tagship.model.records import Revision
 from tagship.targets.cloudformation_retention import Templates
 from tagship.targets.ecs_retention import TaskDefinitions
@@ -18,7 +18,7 @@ from tagship.targets.static_site_retention import Sites
 from tests.unit.builders import application
 from tests.unit.tables import aws_error
 from tests.unit.targets import sites, stacks
-from tests.unit.targets.functions import FakeLambda
+from tests.unit.targets.functions import FakeLambda, artifacts, target
 from tests.unit.targets.services import SERVICE, FakeEcs, task
 from tests.unit.targets.test_ecs_conformance import SPEC as ECS
 
@@ -114,6 +114,54 @@ def test_a_missing_permission_to_delete_is_reported(function: FakeLambda) -> Non
     function.refuses["delete_function"] = aws_error("AccessDeniedException", status=403)
     with pytest.raises(CredentialsRefused, match="deleting version 3 of storefront"):
         versions(function).delete(three)
+
+
+def test_a_version_whose_step_died_before_recording_it_belongs_to_its_release() -> None:
+    """Fault 97. The function's configuration changes before the retry, which then finds another `$LATEST`."""
+    function = FakeLambda()
+    recorded: list[Revision] = []
+    change = target(function).plan(artifacts(), {}, weighted=True)
+
+    def dies(revision: Revision) -> None:
+        if revision["id"]:
+            raise KeyboardInterrupt
+        recorded.append(revision)
+
+    with pytest.raises(KeyboardInterrupt):
+        target(function).prepare(artifacts(), change.candidate, dies)
+    function.latest |= {"MemorySize": 512}
+    with pytest.raises(PlanChanged):
+        target(function).prepare(artifacts(), change.candidate, recorded.append)
+    function.publish()  # the same code with another configuration, by hand
+    function.versions["1"] |= {"CodeSha256": "another"}
+
+    found = {each.name: each for each in versions(function).stored([change.candidate, *recorded])}
+    assert [name for name, each in found.items() if each.revisions] == ["version 2"]
+    assert found["version 2"].revisions == recorded
+    versions(function).delete(found["version 2"])
+    assert list(function.versions) == ["1", "3"]
+
+
+def test_a_planned_version_that_no_release_was_about_to_publish_is_nobodys() -> None:
+    """Somebody published the planned code by hand while the release waits for its approval."""
+    function = FakeLambda()
+    planned = target(function).plan(artifacts(), {}, weighted=True).candidate
+    function.latest |= {"CodeSha256": planned["data"]["codeSha256"]}
+    function.publish()
+    assert not any(each.revisions for each in versions(function).stored([planned]))
+
+
+def test_a_recorded_version_leaves_nothing_to_look_for() -> None:
+    """Somebody publishes the same code and configuration again, after others."""
+    function = FakeLambda()
+    recorded: list[Revision] = []
+    change = target(function).plan(artifacts(), {}, weighted=True)
+    assert target(function).prepare(artifacts(), change.candidate, recorded.append).candidate
+    function.by_hand()
+    function.latest |= {"CodeSha256": change.candidate["data"]["codeSha256"]}
+    assert function.publish() == "4"
+    stored = versions(function).stored(recorded)
+    assert [each.name for each in stored if each.revisions] == ["version 2"]
 
 
 # ---- task definitions -----------------------------------------------------------------------------------------------

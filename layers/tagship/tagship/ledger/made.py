@@ -12,14 +12,15 @@ from tagship.model.records import ReleaseKey, Revision
 
 
 def add(ledger: Ledger, release: ReleaseKey, revision: Revision) -> None:
-    """Records a revision once. Late calls and ended releases are not refused: what exists must be known.
+    """Records a revision once, by its digest if it has no id yet. Late calls and ended releases are not refused: what
+    exists must be known.
 
     Raises LedgerBusy, AwsUnavailable.
     """
     tag = release["tag"]
     change = ledger.update(
         application_key(release["application"]),
-        _key(f"{tag}#{revision['id']}"),
+        _key(f"{tag}#{revision['id'] or revision['digest']}"),
         only_if="attribute_not_exists(pk)",
         kind="made",
         tag=tag,

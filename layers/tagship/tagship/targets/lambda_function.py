@@ -35,7 +35,7 @@ from tagship.targets.lambda_alias import LambdaTarget
 from tagship.targets.lambda_callers import Caller, callers
 from tagship.targets.lambda_configuration import differences, digest_of
 from tagship.targets.lambda_keeping import hold
-from tagship.targets.lambda_parts import OF
+from tagship.targets.lambda_parts import OF, about_to_publish
 from tagship.text.words import listed, size
 
 if TYPE_CHECKING:
@@ -297,6 +297,7 @@ class LambdaFunction:
                 f"{self._release}: Lambda rejected the code of {self.spec.function}: "
                 f"{_reason(latest, 'LastUpdateStatusReason')}. No traffic was moved."
             )
+        made(about_to_publish(candidate))  # should this step die before it can record the version's number
         try:
             version = self._publish(latest, code, pinned)
         except CandidateNotReady:  # somebody, or a duplicate, changed it since it was read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from tagship.model.records import Revision
 from tagship.targets.kind import Stored
 from tagship.targets.lambda_alias import LambdaTarget
 from tagship.targets.lambda_callers import callers
-from tagship.targets.lambda_parts import part_of
+from tagship.targets.lambda_configuration import digest_of
+from tagship.targets.lambda_parts import PUBLISHING, part_of
 from tagship.text.words import listed
 
 if TYPE_CHECKING:
@@ -38,12 +39,18 @@ class Versions:
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
         """A version belongs to a release only if it has the recorded code; a recreated function starts counting at 1
-        again."""
+        again.
+
+        A version whose number was not recorded, because the step died, belongs to the release that was about to publish
+        exactly its code and configuration.
+        """
         aliases, provisioned = self._aliases(), self._provisioned()
+        unnumbered = self._unnumbered(known)
         found = []
         for version in sorted(self._versions(), key=lambda each: int(each["Version"])):
             number = version["Version"]
             revisions = [each for each in known if self._is(each, version)]
+            revisions = revisions or self._about_to_publish(unnumbered, version)
             uses = [f"the alias {name} points at it" for name in aliases.get(number, ())]
             uses += ["it has provisioned concurrency"] if number in provisioned else []
             if revisions and not uses:  # the other versions are kept anyway
@@ -60,9 +67,7 @@ class Versions:
 
     def delete(self, stored: Stored) -> None:
         """Deletes one version, never the function. Lambda itself refuses one that an alias points at."""
-        parts = (part_of(revision, self.spec.of) for revision in stored.revisions)
-        number = {part["id"] for part in parts if part}
-        (version,) = number if len(number) == 1 else ("",)
+        version = stored.name.removeprefix("version ").removesuffix(self._ending)
         if not version.isdecimal():  # without a version number Lambda would delete the whole function
             raise TargetInvalid(
                 f"{self.application}: {stored.name} is not one published version. It was not deleted."
@@ -86,6 +91,30 @@ class Versions:
         part = part_of(revision, self.spec.of)
         wanted = (version["Version"], version["CodeSha256"])
         return part is not None and (part["id"], part["data"].get("codeSha256")) == wanted
+
+    def _unnumbered(self, known: Sequence[Revision]) -> Sequence[tuple[Revision, Revision]]:
+        """Revisions, with their part for this function, that were about to be published, if no number was recorded for
+        that part since."""
+        parts = [(each, part) for each in known if (part := part_of(each, self.spec.of))]
+        numbered = {part["digest"] for _, part in parts if part["id"]}
+        return [
+            (each, part)
+            for each, part in parts
+            if part["data"].get(PUBLISHING) and not part["id"] and part["digest"] not in numbered
+        ]
+
+    def _about_to_publish(
+        self, unnumbered: Collection[tuple[Revision, Revision]], version: Configuration
+    ) -> list[Revision]:
+        code = version["CodeSha256"]
+        alike = [(each, part) for each, part in unnumbered if part["data"].get("codeSha256") == code]
+        if not alike:
+            return []
+        with self._calling(f"looking at version {version['Version']} of {self.spec.function}"):
+            found = self.client.get_function_configuration(
+                FunctionName=self.spec.function, Qualifier=version["Version"]
+            )
+        return [each for each, part in alike if part["digest"] == digest_of(found, code)]
 
     @property
     def _ending(self) -> str:
