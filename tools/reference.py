@@ -82,7 +82,7 @@ def _fields(part: Schema) -> str:
         (f"`{field}`", _kind(about), _default(field, about, part), _cell(about.get("description", "")))
         for field, about in part["properties"].items()
     ]
-    return _table(("field", "takes", "default", "what it is"), rows)
+    return _table(("field", "value", "default", "description"), rows)
 
 
 def _kind(about: Schema) -> str:
@@ -166,7 +166,7 @@ def _parameters() -> str:
         (f"`{name}`", _default_in_words(about), _allowed(about), _cell(about["Description"]))
         for name, about in template()["Parameters"].items()
     ]
-    return _table(("parameter", "default", "takes", "what it is"), rows)
+    return _table(("parameter", "default", "value", "description"), rows)
 
 
 def _default_in_words(about: Schema) -> str:
@@ -183,7 +183,7 @@ def _allowed(about: Schema) -> str:
 
 def _outputs() -> str:
     rows = [(f"`{name}`", _cell(about["Description"])) for name, about in template()["Outputs"].items()]
-    return _table(("output", "what it is for"), rows)
+    return _table(("output", "use"), rows)
 
 
 # ---- the definitions -----------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             )
         else:
             document.write_text(new, "utf-8")
-            print(f"{document.relative_to(ROOT)} was made anew")
+            print(f"{document.relative_to(ROOT)} was updated")
     return stale
 
 

@@ -202,6 +202,8 @@ def test_a_pause_is_cancelled_before_it_begins_and_refused_after_the_last_step_b
 
     world.plant("shift_traffic", after_each_step, times=2)
     assert world.release("v1.0.0").status == "SUCCEEDED"
-    for words, output in zip(("cancelled before it began", "resumed before", "has begun its last step"), said, strict=True):
+    for words, output in zip(
+        ("cancelled before it began", "resumed before", "has begun its last step"), said, strict=True
+    ):
         assert words in output
     assert "Rollout Paused" not in world.facts("v1.0.0")

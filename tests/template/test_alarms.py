@@ -19,7 +19,7 @@ from tests.template.metric_math import Value, evaluate
 ALARMS = resources("AWS::CloudWatch::Alarm")
 RATES = {name: alarm for name, alarm in ALARMS.items() if "Metrics" in alarm}
 RUNBOOKS = ROOT / "docs" / "runbooks"
-HEADINGS = ["What it means", "How to look", "What to do", "How to know that it worked"]
+HEADINGS = ["Meaning", "Diagnosis", "What to do", "Verify the result"]
 LONGEST_WINDOW = 86_400
 """Seconds over which CloudWatch evaluates an alarm at most."""
 

@@ -463,7 +463,7 @@ def test_every_extension_point_is_described_on_its_page() -> None:
     table = (ROOT / "docs" / "notifications.md").read_text().partition("| channel |")[2].partition("\n\n")[0]
     for name in CHANNELS:
         assert re.search(rf"^\|[^|]*\b{name}\b", table, re.IGNORECASE | re.MULTILINE), name
-    targets = (ROOT / "docs" / "applications.md").read_text().partition("## What a target must be")[2]
+    targets = (ROOT / "docs" / "applications.md").read_text().partition("## Kinds of targets")[2]
     for name, kind in KINDS.items():
         assert f"`target`, of type `{name}`" in headings("applications.md"), name
         for artifact in kind.artifacts:
