@@ -23,6 +23,14 @@ def together(*options: Option) -> Option:
     return decorated
 
 
+def refuse_a_long_text(option: str, text: str, *, most: int) -> None:
+    """Raises click's UsageError: what a person gives is recorded whole or not at all."""
+    if len(text) > most:
+        raise click.UsageError(
+            f"{option}: has {len(text):,} characters; at most {most:,} are allowed. Nothing was changed."
+        )
+
+
 as_json: Option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 as_html: Option = click.option(
     "--html",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tagship_cli.failures import Failed, trying
-from tagship_cli.options import Option
+from tagship_cli.options import Option, refuse_a_long_text
 from tagship_cli.place import Place
 from tagship_cli.views import screen
 
@@ -17,9 +17,12 @@ LOOK_SECONDS = 1.0
 
 
 def _said(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    from tagship.model.release import WHY_CHARACTERS
+
     if not value.strip():
         raise click.UsageError("--reason: state why, for people who read it later.")
-    return value.strip()[:1000]
+    refuse_a_long_text("--reason", value.strip(), most=WHY_CHARACTERS)
+    return value.strip()
 
 
 reason_option: Option = click.option(

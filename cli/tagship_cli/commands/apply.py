@@ -55,7 +55,7 @@ def apply(
     progress continues with the configuration that it started with.
     """
     from tagship.model.group import Group
-    from tagship.model.proposal import scope_of
+    from tagship.model.proposal import WHY_CHARACTERS, scope_of
     from tagship_cli.actions import documents
     from tagship_cli.actions.checking import refuse_unmet_rules, refuse_what_the_stage_cannot
 
@@ -63,6 +63,7 @@ def apply(
     for option, reason in reasons.items():
         if reason is not None and not reason.strip():
             raise click.UsageError(f"{option}: state why; approvers read this first.")
+        options.refuse_a_long_text(option, (reason or "").strip(), most=WHY_CHARACTERS)
     raw = documents.bytes_of(file)
     document = documents.read(file, raw)
     parsed = _valid(document)

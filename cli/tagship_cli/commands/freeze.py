@@ -418,10 +418,7 @@ def _reason(reason: str) -> str:
         raise click.UsageError(
             "--reason: state why, for people whose release is blocked and for later readers."
         )
-    if len(reason) > _MOST_CHARACTERS:
-        raise click.UsageError(
-            f"--reason: has {len(reason)} characters; at most {_MOST_CHARACTERS} are allowed."
-        )
+    options.refuse_a_long_text("--reason", reason, most=_MOST_CHARACTERS)
     return reason
 
 

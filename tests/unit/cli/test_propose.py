@@ -202,6 +202,10 @@ def test_without_a_terminal_or_yes_nothing_is_proposed(stage: Stage, machine: Ma
 
 def test_an_emergency_needs_a_reason_and_a_guarded_stage(stage: Stage, file: Path) -> None:
     assert stage.run("apply", str(file), "--yes", "--emergency", " ").exit_code == 2
+    for option in ("--emergency", "--ask-owners"):
+        result = stage.run("apply", str(file), "--yes", option, "x" * 501)
+        assert result.exit_code == 2
+        assert f"{option}: has 501 characters; at most 500 are allowed. Nothing was changed." in result.stderr
     result = stage.run("apply", str(file), "--yes", "--emergency", "now")
     assert result.exit_code == 2
     assert "does not guard configurations" in result.stderr

@@ -41,6 +41,17 @@ def test_a_rollback_without_a_reason_is_a_usage_error(stage: Any) -> None:
     assert stage.ledger.facts_of("storefront", "v1.4.0")[-1]["name"] == "Release Succeeded"
 
 
+def test_a_reason_that_is_too_long_for_the_ledger_is_refused_and_not_cut(stage: Any) -> None:
+    stage.release("v1.4.0").succeeded()
+    for command in ("rollback", "abort", "retry", "adopt", "pause", "resume"):
+        tag = [] if command == "adopt" else ["v1.4.0"]
+        result = stage.run(command, "storefront", *tag, "--reason", "x" * 1001)
+        assert result.exit_code == 2, command
+        assert (
+            "--reason: has 1,001 characters; at most 1,000 are allowed. Nothing was changed." in result.stderr
+        )
+
+
 def test_a_release_whose_rollback_failed_takes_precedence_over_the_current_one(stage: Any) -> None:
     stage.release("v1.4.0").succeeded()
     stage.release("v1.5.0").waiting().ended(Status.ROLLBACK_FAILED, "the alias was moved by hand")

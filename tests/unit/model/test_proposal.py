@@ -53,8 +53,10 @@ def test_a_complete_proposal_is_read() -> None:
         {"application": "a" * 41},
         {"emergency": None},
         {"more": 1},
+        {"emergency": "x" * 501},
+        {"owners": "x" * 501},
     ],
-    ids=str,
+    ids=lambda changes: str(changes)[:40],
 )
 def test_anything_else_is_not_a_proposal(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"proposal|configuration-|application"):

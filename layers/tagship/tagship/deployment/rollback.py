@@ -14,6 +14,7 @@ from tagship.model.errors import ApplicationUnknown, RollbackRefused, RollbackUn
 from tagship.model.facts import FactKind
 from tagship.model.records import ReleaseRecord
 from tagship.model.release import Status
+from tagship.text.plain import shorten
 from tagship.text.words import cause_in_words
 
 TRIGGERS = (
@@ -110,7 +111,7 @@ def _kept(seen: object, *, levels: int = 8) -> object:
         return {str(name)[:100]: _kept(value, levels=levels - 1) for name, value in seen.items()}
     if isinstance(seen, list):
         return [_kept(value, levels=levels - 1) for value in seen]
-    return seen[:1000] if isinstance(seen, str) else seen
+    return shorten(seen, 1000) if isinstance(seen, str) else seen
 
 
 def joined(

@@ -13,6 +13,7 @@ from tagship.model.documents import DocumentInvalid, as_document, read_manifest
 from tagship.model.errors import ReleaseUnreadable
 from tagship.model.records import ApprovedConfiguration, ConfigurationRecord, NewRelease, ReleaseRecord
 from tagship.model.release import BESIDE, place_of
+from tagship.text.plain import shorten
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -53,7 +54,7 @@ def read_release(
         files = [*(artifact.file for artifact in manifest.artifacts), *BESIDE]
         objects = release_bucket.pin(s3, bucket=bucket, application=application, tag=tag, files=files)
     except DocumentInvalid as error:
-        problems = [str(problem)[:500] for problem in error.problems]
+        problems = [shorten(str(problem), 500) for problem in error.problems]
     configured = configuration.read(ssm, stage=stage, application=application, github_hosts=github_hosts)
     if guard is not None:
         configured = configuration.guarded(

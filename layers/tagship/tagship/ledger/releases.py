@@ -23,6 +23,7 @@ from tagship.model.records import (
     manifest_of,
 )
 from tagship.model.release import Retry, Status
+from tagship.text.plain import shorten
 
 CURRENT = "CURRENT"
 _STORED = ("pk", "sk", "kind", "open")
@@ -94,7 +95,7 @@ def _claim_again(ledger: Ledger, record: NewRelease, retry: Retry) -> tuple[str,
         item["before"] = {
             "attempt": known["attempt"],
             "status": known["status"],
-            "why": known.get("why", "")[:500],
+            "why": shorten(known.get("why", ""), 500),
         }
     if retry.attempt != (known["attempt"] if known else 0) + 1 or (known and retry_refused(known)):
         return "declined", known or item

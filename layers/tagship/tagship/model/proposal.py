@@ -14,7 +14,8 @@ PREFIX = "configuration-"
 _SCOPE = "group."
 _TAG = re.compile(PREFIX + r"([1-9][0-9]{0,5})")
 _BY_AT_MOST = 300
-_WHY_AT_MOST = 500
+WHY_CHARACTERS = 500
+"""The longest reason for a proposal, which approvers read first."""
 
 
 def scope_of(group: str) -> str:
@@ -82,11 +83,17 @@ class Proposal:
             raise ValueError(f"{data['application'][:80]!r} is not a valid application name")
         if not is_proposal(data["tag"]):
             raise ValueError(f"{data['tag'][:80]!r} must be configuration- followed by a number")
+        whys = {name: data[name].strip() for name in ("emergency", "owners")}
+        for name, why in whys.items():
+            if len(why) > WHY_CHARACTERS:
+                raise ValueError(
+                    f"a proposal's {name} has {len(why):,} characters; at most {WHY_CHARACTERS:,} are allowed"
+                )
         return cls(
             application=data["application"],
             tag=data["tag"],
             document=data["document"],
             by=data["by"].strip()[:_BY_AT_MOST],
-            emergency=data["emergency"].strip()[:_WHY_AT_MOST],
-            owners=data["owners"].strip()[:_WHY_AT_MOST],
+            emergency=whys["emergency"],
+            owners=whys["owners"],
         )

@@ -28,6 +28,8 @@ MANIFEST_BYTES = 262_144
 """A manifest is stored in one ledger item (DynamoDB: 400 KB) with the plan; its notes can have 40,000 characters of 4
 bytes.
 """
+WHY_CHARACTERS = 1000
+"""The longest reason for a step that a person takes, such as a retry."""
 NOTES_CHARACTERS = 40_000
 
 TAG = r"^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
@@ -301,7 +303,11 @@ class Retry:
             raise ValueError(
                 "a retry's attempt must be a whole number of at least 1; by and why must be text"
             )
-        return cls(attempt=data["attempt"], by=data["by"][:300], why=data["why"][:1000])
+        if (length := len(data["why"])) > WHY_CHARACTERS:
+            raise ValueError(
+                f"a retry's why has {length:,} characters; at most {WHY_CHARACTERS:,} are allowed"
+            )
+        return cls(attempt=data["attempt"], by=data["by"][:300], why=data["why"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

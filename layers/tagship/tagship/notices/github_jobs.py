@@ -16,6 +16,7 @@ from tagship.model.release import secret_prefix
 from tagship.notices.channel import Channel, Fact, Means, NotDelivered
 from tagship.notices.github import Repository, refusal
 from tagship.notices.github_app import SECRET, App, AppInvalid
+from tagship.text.plain import shorten
 
 _PROGRESS = (FactKind.RELEASE_READ, FactKind.APPROVAL_REQUESTED, FactKind.DEPLOYMENT_STARTED)
 FACTS: frozenset[str] = frozenset({FactKind.JOB_WAITING, *_PROGRESS, *ENDINGS.values()})
@@ -55,7 +56,7 @@ def _answer(job: Job, verdict: Verdict, repository: Repository, application: str
     """Without a state, GitHub only shows the comment."""
     if verdict.state == "approved" and (other := _other_commit(job, repository)):
         verdict = Verdict(state="rejected", comment=other)
-    review = {"environment_name": job.environment, "comment": verdict.comment[:_COMMENT]}
+    review = {"environment_name": job.environment, "comment": shorten(verdict.comment, _COMMENT)}
     if verdict.state:
         review["state"] = verdict.state
     answer = repository.send("POST", f"actions/runs/{job.run}/deployment_protection_rule", review)

@@ -15,8 +15,9 @@ from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Ledger
 from tagship.model.errors import ApplicationUnknown, EventNotUnderstood
 from tagship.model.records import ReleaseRecord
-from tagship.model.release import Status, place_of
+from tagship.model.release import WHY_CHARACTERS, Status, place_of
 from tagship.supervision.starting import supervised
+from tagship.text.plain import shorten
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -47,9 +48,9 @@ class Ended:
         """Who stopped it and why: `tagship abort` gives both, the console only the text that was typed, or nothing."""
         try:
             said = json.loads(self.cause or "")
-            return str(said["by"])[:300], str(said["why"])[:1000]
+            return str(said["by"])[:300], shorten(str(said["why"]), WHY_CHARACTERS)
         except (ValueError, TypeError, KeyError):
-            return "", self.cause[:1000]
+            return "", shorten(self.cause, WHY_CHARACTERS)
 
 
 def ended_in(detail: object, stepfunctions: SFNClient) -> tuple[Ended, dict[str, object]]:

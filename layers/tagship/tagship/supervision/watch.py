@@ -15,6 +15,7 @@ from tagship.model.errors import EventNotUnderstood
 from tagship.model.facts import FactKind
 from tagship.model.release import Status
 from tagship.supervision.ended import RollBack
+from tagship.text.plain import shorten
 
 _FIRES = "ALARM"
 _STATES = (_FIRES, "OK", "INSUFFICIENT_DATA")
@@ -91,7 +92,7 @@ def _alarm(arn: str, state: str, why: object, at: str) -> Alarm | None:
             account=account,
             region=region,
             name=name,
-            why=why[:1000] if isinstance(why, str) else "",
+            why=shorten(why, 1000) if isinstance(why, str) else "",
             at=timestamp(moment),
             arn=arn,
         )

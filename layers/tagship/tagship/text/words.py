@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from tagship.text.plain import shorten
+
 _LONGEST = 1000
 _WITHOUT_CAUSE = {"States.Timeout": "the step timed out."}
 
@@ -14,18 +16,17 @@ def cause_in_words(cause: str) -> str:
     try:
         answer = json.loads(cause)
     except (ValueError, RecursionError):
-        return cause[:_LONGEST]
+        return shorten(cause, _LONGEST)
     if isinstance(answer, dict) and answer.get("errorMessage"):
-        return str(answer["errorMessage"])[:_LONGEST]
+        return shorten(str(answer["errorMessage"]), _LONGEST)
     if isinstance(answer, dict) and answer.get(
         "Cause"
     ):  # passed on by a Catch, or by an execution that this one started
         return cause_in_words(str(answer["Cause"]))
     if isinstance(answer, dict) and answer.get("Error"):  # AWS gives no cause for a time-out
-        return f"{answer['Error']}: {_WITHOUT_CAUSE.get(answer['Error'], 'AWS gives no more details.')}"[
-            :_LONGEST
-        ]
-    return cause[:_LONGEST]
+        why = _WITHOUT_CAUSE.get(answer["Error"], "AWS gives no more details.")
+        return shorten(f"{answer['Error']}: {why}", _LONGEST)
+    return shorten(cause, _LONGEST)
 
 
 def console(execution: str) -> str:
