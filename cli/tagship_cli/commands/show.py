@@ -58,6 +58,7 @@ def show(*, place: Place, application: str, tag: str, html: Path | None, as_json
                 "plan": found.record.get("plan"),
                 "approval": found.approval,
                 "promotion": _promotion(found),
+                "githubJobs": [job.to_dict() for job in found.jobs],
                 "phases": {phase.name: round(phase.seconds(place.now), 3) for phase in found.phases},
                 "facts": [plain(fact) for fact in found.facts],
             }
@@ -70,7 +71,7 @@ def show(*, place: Place, application: str, tag: str, html: Path | None, as_json
 
 def release_lines(found: Shown, place: Place) -> list[str]:
     """Short sections. `tagship history --tag` shows the timeline."""
-    from tagship_cli.views import story, times
+    from tagship_cli.views import showing, story, times
     from tagship_cli.views.telling import headline, verdict
 
     record, now = found.record, place.now
@@ -106,6 +107,7 @@ def release_lines(found: Shown, place: Place) -> list[str]:
         "took", *(f"{phase.name:<20}{times.span(phase.seconds(now))}" for phase in found.phases)
     )
     lines += _section("promotion", *_promoted(found))
+    lines += _section("github jobs", *showing.waiting_jobs(found, now))
     title = screen.one_line(f"{record['application']} --tag {record['tag']}")
     lines += _section("timeline", f"tagship history {title}{place.flags()}")
     if record["status"] != "RUNNING":

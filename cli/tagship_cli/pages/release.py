@@ -14,7 +14,7 @@ from tagship_cli.place import Place
 from tagship_cli.views import charts, story, times
 from tagship_cli.views.layout import lay_out
 from tagship_cli.views.picture import Path, in_words, picture
-from tagship_cli.views.showing import Machine, Phase, Shown
+from tagship_cli.views.showing import Machine, Phase, Shown, waiting_jobs
 
 _AROUND = 40
 """The space above the topmost box's middle and below the lowest one's, in pixels."""
@@ -46,6 +46,7 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
             ("ended", times.full(end) if record.get("endedAt") else "in progress"),
             ("duration", times.span(story.took(record, now))),
             ("previous", (plan["from"] if plan else None) or "–"),
+            *(("GitHub job", job) for job in waiting_jobs(found, now)),
         ],
         execution=console(str(record["execution"])),
         notes=manifest["notes"] if manifest else "",

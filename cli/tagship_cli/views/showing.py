@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from tagship.approval.asking import request_now
-from tagship.ledger import promotions, releases
+from tagship.ledger import jobs, promotions, releases
 from tagship.model.facts import ENDING_KINDS, FactKind
+from tagship.model.job import Job
 from tagship.model.records import FactRecord, PromotionRecord, ReleaseRecord, RequestRecord
+from tagship.text.plain import line
 from tagship_cli.failures import trying
 from tagship_cli.place import Place
 from tagship_cli.views import times
@@ -68,6 +70,8 @@ class Shown:
     facts: Sequence[FactRecord]
     approval: RequestRecord | None
     promotion: PromotionRecord | None = None
+    jobs: Sequence[Job] = ()
+    """GitHub jobs that wait for the release."""
 
     @property
     def phases(self) -> list[Phase]:
@@ -115,7 +119,20 @@ def gather(place: Place, application: str, tag: str) -> Shown:
         facts = ledger.facts_of(application, tag)
         approval = request_now(ledger, record["approval"]) if record.get("approval") else None
         promotion = promotions.get(ledger, application, tag)
-    return Shown(record=record, facts=facts, approval=approval, promotion=promotion)
+        waiting = jobs.waiting(ledger, application, tag)
+    return Shown(record=record, facts=facts, approval=approval, promotion=promotion, jobs=waiting)
+
+
+def waiting_jobs(shown: Shown, now: datetime) -> list[str]:
+    """Each GitHub job that waits for the release, and since when."""
+    return [
+        line(
+            f"environment {job.environment} of {job.repository}, run {job.run}, waits since "
+            f"{times.since(times.moment(job.at), now)}",
+            300,
+        )
+        for job in shown.jobs
+    ]
 
 
 def machines(place: Place, shown: Shown) -> list[Machine]:

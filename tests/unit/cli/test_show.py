@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from tagship.ledger import promotions
+from tagship.ledger import jobs, promotions
+from tagship.ledger.table import timestamp
 from tagship.model.facts import FactKind
+from tagship.model.job import Job
 from tagship.model.release import Status
 from tagship.text.words import console
 from tagship_cli.pages.release import release_page
-from tagship_cli.views import showing
+from tagship_cli.views import showing, times
 from tagship_cli.views.showing import Machine
 
 STATES = {
@@ -61,6 +63,31 @@ def test_json_contains_everything_except_tokens(stage: Any) -> None:
     ]
     assert set(document["phases"]) == {"waited for the lock", "gates", "plan", "approval", "deployment"}
     assert "taskToken" not in result.stdout
+
+
+def test_github_jobs_are_shown_while_they_wait_with_since_when(stage: Any, tmp_path: Path) -> None:
+    stage.release().waiting()
+    job = Job(
+        id=7,
+        run=23,
+        installation=11,
+        repository="acme/storefront",
+        environment="production\x1b[31m",
+        ref="v1.4.0",
+        commit="1f0c2d9",
+        at=timestamp(stage.ledger.now()),
+    )
+    jobs.opened(stage.ledger, "storefront", job)
+    stage.clock.pause(120)
+    shown = stage.run("show", "storefront", "v1.4.0", "--html", str(tmp_path / "page.html")).stdout
+    words = "environment production⟨U+001B⟩[31m of acme/storefront, run 23, waits since "
+    since = f"{times.full(times.moment(job.at))}, 2 min ago"
+    assert f"github jobs {words}{since}" in shown
+    assert f"{words}{since}" in (tmp_path / "page.html").read_text()
+    found = json.loads(stage.run("show", "storefront", "v1.4.0", "--json").stdout)
+    assert [each["run"] for each in found["githubJobs"]] == [23]
+    jobs.record_answer(stage.ledger, "storefront", job, "approved")
+    assert "github jobs" not in stage.run("show", "storefront", "v1.4.0").stdout
 
 
 @pytest.mark.parametrize(
