@@ -19,7 +19,7 @@ Words = tuple[tuple[str, str], ...]
 
 _LEDGER = ((READS, "the ledger"),)
 _MAIL: Words = ((CALLS, "SES, from the one address"), (DECIDES, "send mail"))
-_OPEN_QUERY = ((READS, "what is open in the ledger"),)
+_OPEN_QUERY = ((READS, "the ledger's index of open items"),)
 _AWS_LOGS = ((WRITES, "its log and its traces"),)
 _RULE = ((WRITES, "Step Functions' own rule on EventBridge"),)
 
@@ -32,7 +32,7 @@ _RIGHTS: Mapping[tuple[str, str], Words] = {
     ("s3:GetObjectVersion", "ReleaseBucket/releases/*"): ((READS, "every release's files"),),
     ("s3:GetObjectVersionAttributes", "ReleaseBucket/releases/*"): ((READS, "every release's files"),),
     ("s3:ListBucket", "ReleaseBucket"): ((READS, "the names of every release's files"),),
-    ("s3:PutObject", "EvidenceBucket/*"): ((WRITES, "new evidence, never over any"),),
+    ("s3:PutObject", "EvidenceBucket/*"): ((WRITES, "new evidence, without overwriting any"),),
     ("ssm:GetParameter", "parameter/tagship/${Stage}/applications/*"): (
         (READS, "the stage's configurations"),
     ),
@@ -40,25 +40,25 @@ _RIGHTS: Mapping[tuple[str, str], Words] = {
         (WRITES, "the stage's configurations"),
         (
             DECIDES,
-            "change configurations (a guarded stage counts those alone that the ledger says were approved)",
+            "change configurations (a guarded stage uses only those that the ledger shows as approved)",
         ),
     ),
     ("ssm:GetParametersByPath", "parameter/tagship/${Stage}/applications"): (
         (READS, "the stage's configurations"),
     ),
-    ("kms:GenerateMac", "LinkKey"): ((CALLS, "KMS, to sign links"), (DECIDES, "mint approval links")),
+    ("kms:GenerateMac", "LinkKey"): ((CALLS, "KMS, to sign links"), (DECIDES, "create approval links")),
     ("kms:VerifyMac", "LinkKey"): ((CALLS, "KMS, to verify links"),),
-    ("kms:VerifyMac", "DecisionKey"): ((CALLS, "KMS, to verify what the command line proved"),),
+    ("kms:VerifyMac", "DecisionKey"): ((CALLS, "KMS, to verify the command line's MACs"),),
     ("kms:Verify", "key/*"): ((CALLS, "KMS, to verify releases' signatures"),),
     ("kms:Decrypt", "TopicKey"): ((CALLS, "KMS, for the topic"),),
     ("kms:GenerateDataKey", "TopicKey"): ((CALLS, "KMS, for the topic"),),
     ("sts:AssumeRole", "TargetRolePattern"): (
-        (CALLS, "applications' roles, with external id and application"),
+        (CALLS, "applications' roles, with the external ID and the application's name"),
         (DECIDES, "change targets and move traffic, as far as the applications' roles allow"),
     ),
     ("sts:TagSession", "TargetRolePattern"): (),
     ("sts:AssumeRole", "arn:${AWS::Partition}:iam::*:role/tagship-to-*"): (
-        (CALLS, "the roles that let applications' releases into the next stage, with application"),
+        (CALLS, "the next stage's promotion roles, with the application's name"),
         (DECIDES, "publish a release in the next stage (it still needs its approval there)"),
     ),
     ("sts:TagSession", "arn:${AWS::Partition}:iam::*:role/tagship-to-*"): (),
@@ -67,8 +67,8 @@ _RIGHTS: Mapping[tuple[str, str], Words] = {
     ("ses:SendRawEmail", "identity/*"): _MAIL,
     ("ses:SendRawEmail", "configuration-set/*"): _MAIL,
     ("states:SendTaskSuccess", "stateMachine:release"): (
-        (CALLS, "Step Functions, to answer a task that waits"),
-        (DECIDES, "wake a release that waits (what it then does, the ledger says)"),
+        (CALLS, "Step Functions, to answer a waiting task"),
+        (DECIDES, "wake a waiting release (which then follows the ledger)"),
     ),
     ("states:DescribeExecution", "execution:release:*"): ((READS, "executions"),),
     ("states:DescribeExecution", "execution:rollback:*"): ((READS, "executions"),),
@@ -89,7 +89,7 @@ _RIGHTS: Mapping[tuple[str, str], Words] = {
     ("sqs:SendMessage", "BroadcastFailures"): ((WRITES, "the queue `BroadcastFailures`"),),
     # The roles that belong to no function.
     ("s3:PutObject", "ReleaseBucket/releases/${PublisherApplication}/*"): (
-        (WRITES, "new releases of its application, never over any"),
+        (WRITES, "new releases of its application, without overwriting any"),
         (DECIDES, "publish a release (it still needs its approval)"),
     ),
     ("s3:GetObject", "ReleaseBucket/releases/${PublisherApplication}/*"): (
@@ -102,16 +102,19 @@ _RIGHTS: Mapping[tuple[str, str], Words] = {
 }
 _WHOLE_LEDGER: Words = (
     (WRITES, "the ledger, any item"),
-    (DECIDES, "write any fact (a decision counts if a MAC vouches for it)"),
+    (DECIDES, "write any fact (a decision counts only with a valid MAC)"),
 )
 _DECISIONS: Words = (
-    (WRITES, "of the ledger: facts, decisions, sign-ins and counters, and not what a release is made of"),
-    (DECIDES, "record decisions (each counts if a MAC vouches for it, which this function can't make)"),
+    (
+        WRITES,
+        "in the ledger: facts, decisions, sign-ins and counters, but no release's plan, objects or configuration",
+    ),
+    (DECIDES, "record decisions (each counts only with a valid MAC, which this function cannot create)"),
 )
-_MARKS: Words = ((WRITES, "of the ledger: which notices were sent"),)
+_MARKS: Words = ((WRITES, "in the ledger: which notices were sent"),)
 _CONDITION = re.compile(r"(Guards|Has|Is)[A-Z]\w+")
 """The name of the condition that an `!If` tests."""
-_ASKED_BY = {
+_CALLED_BY = {
     "DynamoDB": "the ledger's stream",
     "SQS": "the queue `Notices`",
     "EventBridgeRule": "EventBridge",
@@ -126,7 +129,7 @@ class Radius:
     """Everything that one role can do."""
 
     name: str
-    asked_by: list[str] = field(default_factory=list)
+    called_by: list[str] = field(default_factory=list)
     cells: dict[str, list[str]] = field(default_factory=lambda: {column: [] for column in COLUMNS})
 
     def add(self, words: Words) -> None:
@@ -149,10 +152,10 @@ def functions(template: Mapping[str, Any]) -> list[Radius]:
             continue
         own = resource["Properties"]
         radius = Radius(name.removesuffix("Function"))
-        radius.asked_by += ["anybody on the internet"] if "FunctionUrlConfig" in own else []
-        radius.asked_by += _machines_that_call(name, resources)
+        radius.called_by += ["anyone on the internet"] if "FunctionUrlConfig" in own else []
+        radius.called_by += _machines_that_call(name, resources)
         for event in own.get("Events", {}).values():
-            radius.asked_by.append(_ASKED_BY[event["Type"]])
+            radius.called_by.append(_CALLED_BY[event["Type"]])
             if event["Type"] in _READ_BY_EVENT:
                 radius.add(((READS, _READ_BY_EVENT[event["Type"]]),))
         for policy in own.get("Policies", ()):
@@ -178,14 +181,14 @@ def roles(template: Mapping[str, Any]) -> list[Radius]:
 def table(template: Mapping[str, Any]) -> str:
     """Both tables, as Markdown."""
     first = [
-        (f"`{each.name}`", ", ".join(dict.fromkeys(each.asked_by)), *_cells(each))
+        (f"`{each.name}`", ", ".join(dict.fromkeys(each.called_by)), *_cells(each))
         for each in functions(template)
     ]
     second = [(f"`{each.name}`", *_cells(each)) for each in roles(template)]
     return "\n\n".join(
         [
             "### Functions",
-            _markdown(("function", "asked by", *COLUMNS), first),
+            _markdown(("function", "called by", *COLUMNS), first),
             "### Other roles",
             _markdown(("role", *COLUMNS), second),
         ]

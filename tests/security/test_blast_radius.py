@@ -36,9 +36,9 @@ WRITE_ANY_ITEM = {
     *("RestoreBaseline", "Supervise", "Watch", "Sweep", "Promote", "StoreConfiguration", "PauseRollout"),
 }
 MAY = {
-    "mint approval links": {"RequestApproval", "RemindApprovers", "PauseRollout"},
+    "create approval links": {"RequestApproval", "RemindApprovers", "PauseRollout"},
     "send mail": {"RequestApproval", "RemindApprovers", "PauseRollout", "Notify"},
-    "wake a release that waits": {"AcquireLock", "RequestApproval", "PauseRollout", "ApprovalPage", "Sweep"},
+    "wake a waiting release": {"AcquireLock", "RequestApproval", "PauseRollout", "ApprovalPage", "Sweep"},
     "change configurations": {"StoreConfiguration"},
     "start releases": {"Sweep"},
     "publish a release in the next stage": {"Promote"},
@@ -63,7 +63,7 @@ def test_every_decision_in_the_table_is_tested_here() -> None:
 
 
 def test_only_one_function_is_reachable_from_the_internet() -> None:
-    assert [name for name, it in RADII.items() if "anybody on the internet" in it.asked_by] == [
+    assert [name for name, it in RADII.items() if "anyone on the internet" in it.called_by] == [
         "ApprovalPage"
     ]
 

@@ -222,7 +222,7 @@ def test_the_cost_page_counts_the_templates_resources() -> None:
     metrics = sum(len([m for m in it.get("Metrics", []) if "MetricStat" in m]) or 1 for it in alarms)
     roles = [it for it in resources if it["Type"] in ("AWS::IAM::Role", "AWS::Serverless::Function")]
     assert f"| CloudWatch alarms | {len(alarms)}, with {metrics} metrics among them |" in text
-    assert f"not by Tagship: {len(alarms)} a stage |" in text
+    assert f"| 5,000 | {len(alarms)} a stage |" in text
     assert f"| {len(roles)} a stage, and one or two for each application |" in text
 
 
