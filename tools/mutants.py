@@ -84,6 +84,7 @@ ROOMS: Mapping[str, Room] = {
         code=("targets/lambda_*.py",),
         tests=(
             "unit/targets/test_lambda_alias.py",
+            "unit/targets/test_lambda_callers.py",
             "unit/targets/test_lambda_calls.py",
             "unit/targets/test_lambda_functions.py",
             "unit/targets/test_lambda_look_into.py",

@@ -81,7 +81,7 @@ class FakeLambda:
 
     def __post_init__(self) -> None:
         self.latest = {
-            "FunctionArn": f"arn:aws:lambda:us-east-1:000000000000:function:{self.name}:$LATEST",
+            "FunctionArn": self._arn("$LATEST"),
             "CodeSha256": digest(OLD),
             "RevisionId": next(self.revisions),
             "LastUpdateStatus": "Successful",
@@ -188,7 +188,13 @@ class FakeLambda:
         if Qualifier not in self.permitted:
             raise aws_error("ResourceNotFoundException", status=404)
         statements = [
-            {"Sid": "{odd}", "Effect": "Allow", "Principal": {"Service": who}}
+            {
+                "Sid": "{odd}",
+                "Effect": "Allow",
+                "Principal": {"Service": who},
+                "Action": "lambda:InvokeFunction",
+                "Resource": self._arn(Qualifier),
+            }
             for who in self.permitted[Qualifier]
         ]
         return {"Policy": json.dumps({"Statement": statements})}
@@ -204,9 +210,12 @@ class FakeLambda:
         self._called("get_event_source_mappings", name)
         found = self.triggers.get(qualifier, [])
         at = int(more.get("Marker", 0))
-        arn = "arn:aws:lambda:us-east-1:000000000000:function:" + FunctionName
         mappings = [
-            {"FunctionArn": arn, "EventSourceArn": source, "UUID": f"uuid-of-{source.rpartition(':')[2]}"}
+            {
+                "FunctionArn": self._arn(qualifier),
+                "EventSourceArn": source,
+                "UUID": f"uuid-of-{source.rpartition(':')[2]}",
+            }
             for source in found[at : at + 1]
         ]
         return {"EventSourceMappings": mappings} | (
@@ -274,10 +283,9 @@ class FakeLambda:
 
     def list_provisioned_concurrency_configs(self, *, FunctionName: str) -> dict[str, Any]:
         self._called("get_provisioned_concurrency_configs", FunctionName)
-        arn = f"arn:aws:lambda:us-east-1:000000000000:function:{self.name}"
         return {
             "ProvisionedConcurrencyConfigs": [
-                {"FunctionArn": f"{arn}:{version}"} for version in self.provisioned_versions
+                {"FunctionArn": self._arn(version)} for version in self.provisioned_versions
             ]
         }
 
@@ -289,6 +297,10 @@ class FakeLambda:
                     "ResourceConflictException", status=409, message=f"referenced by alias {name}"
                 )
         del self.versions[Qualifier]
+
+    def _arn(self, qualifier: str) -> str:
+        arn = f"arn:aws:lambda:us-east-1:000000000000:function:{self.name}"
+        return f"{arn}:{qualifier}" if qualifier else arn
 
     def _called(self, operation: str, function: str, *, holds: bool = False) -> None:
         """`holds`: whether it concerns the alias that keeps the baseline, not the serving alias."""

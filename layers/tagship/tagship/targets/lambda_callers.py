@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import ListEventSourceMappingsRequestTypeDef
 
 _NONE = "ResourceNotFoundException"
-_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ def callers(client: LambdaClient, *, arn: str, qualifier: str = "") -> list[Call
 
     Raises CredentialsRefused, AwsUnavailable.
     """
-    with calling(f"Looking at who calls {arn}{f':{qualifier}' if qualifier else ''}", **REFUSED_CREDENTIALS):
+    with calling(f"Looking at who calls {_called(arn, qualifier)}", **REFUSED_CREDENTIALS):
         found = [
             *_permitted(client, arn, qualifier),
             *_triggers(client, arn, qualifier),
@@ -54,38 +53,35 @@ def callers(client: LambdaClient, *, arn: str, qualifier: str = "") -> list[Call
 
 def _permitted(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:
     """An alias has its own policy; each statement names its resource."""
-    about, wanted = ({"Qualifier": qualifier}, f"{arn}:{qualifier}") if qualifier else ({}, arn)
     try:
-        policy = json.loads(client.get_policy(FunctionName=arn.rpartition(":")[2], **about)["Policy"])
+        policy = json.loads(client.get_policy(**_request(arn, qualifier))["Policy"])
     except ClientError as error:
         if code_of(error) != _NONE:
             raise
         return
-    for statement in policy.get("Statement", ()):
-        if statement.get("Effect") == "Allow" and statement.get("Resource", wanted) == wanted:
-            principal = statement.get("Principal")
-            who = (
-                " and ".join(map(str, principal.values())) if isinstance(principal, dict) else str(principal)
-            )
+    for statement in policy["Statement"]:
+        if statement["Effect"] == "Allow" and statement["Resource"] == _called(arn, qualifier):
+            principal = statement["Principal"]
+            who = " and ".join(map(str, principal.values())) if isinstance(principal, dict) else principal
             on = f" --qualifier {qualifier}" if qualifier else ""
             yield _caller(
                 f"a permission for {who}",
                 "allow it on the alias (aws lambda add-permission … --qualifier {alias}), let it call "
                 f"{{function}}:{{alias}}, then aws lambda remove-permission --function-name {{function}}{on} --statement-id "
-                f"{_literal(statement.get('Sid') or '<Sid>')} --region {{region}}",
+                f"{_literal(statement['Sid'])} --region {{region}}",
             )
 
 
 def _triggers(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:
-    wanted = (f"{arn}:{qualifier}",) if qualifier else (arn, f"{arn}:$LATEST")
-    request: ListEventSourceMappingsRequestTypeDef = {"FunctionName": wanted[0].split(":function:", 1)[1]}
+    wanted = (_called(arn, qualifier), f"{arn}:{qualifier or '$LATEST'}")
+    request: ListEventSourceMappingsRequestTypeDef = {"FunctionName": _called(_name(arn), qualifier)}
     while True:
         page = client.list_event_source_mappings(**request)
-        for mapping in page.get("EventSourceMappings", ()):
-            if mapping.get("FunctionArn") in wanted:
+        for mapping in page["EventSourceMappings"]:
+            if mapping["FunctionArn"] in wanted:
                 yield _caller(
                     f"a trigger from {mapping.get('EventSourceArn') or 'a self-managed source'}",
-                    f"aws lambda update-event-source-mapping --uuid {_literal(mapping.get('UUID') or '<UUID>')} "
+                    f"aws lambda update-event-source-mapping --uuid {_literal(mapping['UUID'])} "
                     "--function-name {function}:{alias} --region {region}",
                 )
         if not page.get("NextMarker"):
@@ -97,25 +93,36 @@ def _address(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]
     """A version has no URL. A public URL appears in the policy too."""
     if qualifier.isdecimal():
         return
-    about = {"Qualifier": qualifier} if qualifier else {}
     try:
-        found = client.get_function_url_config(FunctionName=arn.rpartition(":")[2], **about)
+        found = client.get_function_url_config(**_request(arn, qualifier))
     except ClientError as error:
         if code_of(error) != _NONE:
             raise
         return
     yield _caller(
-        f"the function URL {found.get('FunctionUrl', '')}",
+        f"the function URL {found['FunctionUrl']}",
         "aws lambda create-function-url-config --function-name {function} --qualifier {alias} --auth-type "
-        f"{_literal(found.get('AuthType', ''))} --region {{region}}, give callers the new address, then delete the "
-        "old one",
+        f"{_literal(found['AuthType'])} --region {{region}}, give callers the new address, then delete the old one",
     )
 
 
+def _name(arn: str) -> str:
+    return arn.rpartition(":")[2]
+
+
+def _called(function: str, qualifier: str) -> str:
+    return f"{function}:{qualifier}" if qualifier else function
+
+
+def _request(arn: str, qualifier: str) -> dict[str, str]:
+    function = {"FunctionName": _name(arn)}
+    return {**function, "Qualifier": qualifier} if qualifier else function
+
+
 def _caller(said: str, move: str) -> Caller:
-    return Caller(said=line(said, _CHARACTERS), move=move)
+    return Caller(said=line(said), move=move)
 
 
-def _literal(text: Any) -> str:
-    """Text from elsewhere, quoted for a command."""
-    return line(str(text), _CHARACTERS).replace("{", "{{").replace("}", "}}")
+def _literal(text: str) -> str:
+    """Text from elsewhere as a part of a command, whose braces are not placeholders."""
+    return line(text).replace("{", "{{").replace("}", "}}")
