@@ -35,7 +35,9 @@ _answered = itertools.count()
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Tagship's check comes as an invocation of its own; everything else is a request to the Function URL."""
     if event.get("source") == "tagship" and event.get("check") == "health":
-        return health(event.get("percent", 100))
+        percent = event.get("percent", 100)
+        print(json.dumps({"check": "health", "percent": percent, "version": VERSION}))
+        return health(percent)
     return serve(event.get("rawPath", "/"))
 
 

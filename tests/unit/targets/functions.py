@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -372,10 +372,21 @@ class FakeFunctions:
         return asked
 
 
-def target(client: Any, *, tag: str = "v1.4.0", **changes: Any) -> Target:
-    """The adapter, on this client."""
-    configured = LambdaTarget(**application()["target"] | changes)
-    return KIND.make(application="storefront", tag=tag, spec=configured, client=lambda _service, **_: client)
+def target(
+    client: Any,
+    *,
+    tag: str = "v1.4.0",
+    spec: LambdaTarget | None = None,
+    pause: Callable[[float], object] = lambda _: None,
+    **changes: Any,
+) -> Target:
+    """The adapter, on this client; its pauses take no time."""
+    configured = spec or LambdaTarget(**application()["target"] | changes)
+    made: Any = KIND.make(
+        application="storefront", tag=tag, spec=configured, client=lambda _service, **_: client
+    )
+    patient: Target = replace(made, pause=pause)
+    return patient
 
 
 def artifacts(

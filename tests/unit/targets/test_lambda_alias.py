@@ -75,8 +75,8 @@ def plan(functions: FakeLambda, code: bytes = NEW, *, weighted: bool = True) -> 
     return target(functions).plan(artifacts(code), {}, weighted=weighted)
 
 
-def prepare(functions: FakeLambda, change: Change, code: bytes = NEW) -> Prepared:
-    return target(functions).prepare(artifacts(code), change.candidate, lambda _: None)
+def prepare(functions: FakeLambda, change: Change, code: bytes = NEW, **options: Any) -> Prepared:
+    return target(functions, **options).prepare(artifacts(code), change.candidate, lambda _: None)
 
 
 @pytest.fixture
@@ -345,6 +345,34 @@ def test_an_inactive_version_is_waited_for(functions):
     ]
     functions.versions["2"]["State"] = "Active"
     assert prepare(functions, change).candidate["id"] == "2"
+
+
+@pytest.mark.parametrize("state", ["Active", "Failed"])
+def test_a_version_that_settles_within_a_second_needs_no_second_call(functions, state):
+    """Step Functions waits in whole seconds; the publishing itself is never repeated for it."""
+    change, pauses = plan(functions), []
+    functions.becomes = "Pending"
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            functions.versions["2"] |= {"State": state, "StateReason": "its init failed"}
+
+    if state == "Failed":
+        with pytest.raises(TargetInvalid, match="did not become active: its init failed"):
+            prepare(functions, change, pause=pause)
+    else:
+        assert prepare(functions, change, pause=pause).candidate["id"] == "2"
+    assert pauses == [0.1] * 3
+    assert functions.writes == ["update_function_code"]
+
+
+def test_a_slow_version_is_left_to_the_state_machine_within_a_second(functions):
+    """Longer waits are the state machine's, and free."""
+    change, pauses = plan(functions), []
+    functions.becomes = "Pending"
+    assert prepare(functions, change, pause=pauses.append) == Prepared(wait=1)
+    assert 0 < sum(pauses) < 1
 
 
 def test_a_version_that_fails_to_become_active_ends_the_release(functions):

@@ -33,6 +33,7 @@ from tagship.targets.lambda_parts import part_of, parts_of
 from tests.unit.builders import application, sha256
 from tests.unit.tables import aws_error
 from tests.unit.targets.functions import BUCKET, KEY, NEW, OLD, FakeFunctions, FakeLambda, artifacts, digest
+from tests.unit.targets.functions import target as adapter
 
 WORKER_KEY, WORKER_CODE = f"{KEY}-of-worker", b"code of the worker of v1.4.0"
 BROUGHT = {**artifacts(), **artifacts(WORKER_CODE, name="worker", key=WORKER_KEY)}
@@ -47,12 +48,10 @@ def spec(*others: str) -> LambdaTarget:
     return LambdaTarget(**application()["target"], others=tuple(named))
 
 
-def target(functions: FakeFunctions) -> Target:
+def target(functions: FakeFunctions, **options: Any) -> Target:
     first, *others = functions.each
     assert first == "storefront"
-    return KIND.make(
-        application="storefront", tag="v1.4.0", spec=spec(*others), client=lambda _service, **_: functions
-    )
+    return adapter(functions, spec=spec(*others), **options)
 
 
 class Release:
@@ -237,6 +236,21 @@ def test_a_version_that_is_not_active_yet_is_waited_for_with_all_others(function
         assert release.prepare(BROUGHT, planned, lambda _: None).wait > 0
     functions["storefront"].versions["2"]["State"] = "Active"
     assert release.prepare(BROUGHT, planned, lambda _: None).candidate
+
+
+def test_only_versions_that_are_not_active_yet_are_looked_at_again(functions):
+    functions["storefront"].becomes = "Pending"
+
+    def settle(_seconds: float) -> None:
+        functions["storefront"].versions["2"]["State"] = "Active"
+
+    planned = target(functions).plan(BROUGHT, {}, weighted=True).candidate
+    target(functions).prepare(BROUGHT, planned, lambda _: None)  # uploads the first
+    functions["worker"].calls.clear()
+    made = target(functions, pause=settle).prepare(BROUGHT, planned, lambda _: None)
+    assert (made.wait, made.candidate and made.candidate["id"]) == (0, "storefront 2, worker 2")
+    looked, uploaded = "get_function_configuration", "update_function_code"
+    assert functions["worker"].calls == [looked, uploaded, looked]
 
 
 def test_nothing_is_uploaded_where_one_function_would_not_be_what_was_approved(functions):

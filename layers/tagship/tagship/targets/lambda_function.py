@@ -312,6 +312,13 @@ class LambdaFunction:
         """Whether making the candidate from this configuration uploads code."""
         return not candidate["id"] and latest["CodeSha256"] != candidate["data"]["codeSha256"]
 
+    def look_again(self, made: Revision, pace: int) -> int:
+        """0 once the version that was made is active, otherwise `pace`, the seconds to wait.
+
+        Raises TargetInvalid if it never will be.
+        """
+        return self._ready(made, made["id"], self._configuration(made["id"]), pace=pace).wait
+
     def _ready(self, candidate: Revision, version: str, published: Configuration, *, pace: int) -> Prepared:
         """The candidate, once this version is active; `pace` is the number of seconds to wait for that."""
         if published.get("State") == "Failed":

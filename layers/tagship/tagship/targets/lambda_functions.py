@@ -7,9 +7,10 @@ for the milliseconds of a write, or until the rollback has restored every alias.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 _NEXT_SECONDS = 1
 """Seconds between two uploads. Each upload has its own invocation, so that a slow one ends before the function's
 timeout."""
+_LOOKS, _LOOK_SECONDS = 8, 0.1
+"""How often, and how many seconds apart, a call looks again at its versions. Many are active within a second. The state
+machine waits in whole seconds, and its wait costs three transitions and another call."""
 
 _Failed = tuple[LambdaFunction, TagshipError | ClientError]
 
@@ -40,6 +44,7 @@ class LambdaFunctions:
     application: str
     tag: str
     parts: Sequence[LambdaFunction]
+    pause: Callable[[float], None] = field(default=time.sleep, compare=False)
 
     # ---- before approval -------------------------------------------------------------------------------------------
 
@@ -136,7 +141,21 @@ class LambdaFunctions:
             waits.append(part.prepare(artifacts, each, add, found).wait)
             if part.uploads(each, found) and number < len(self.parts):
                 return Prepared(wait=_NEXT_SECONDS)
+        if all(known.values()):
+            waits = self._waited(known, waits)
         return Prepared(candidate=None if any(waits) else whole(known), wait=max(waits))
+
+    def _waited(self, made: Mapping[str, Revision | None], waits: list[int]) -> list[int]:
+        """The seconds to wait for each version, once all are active or a moment is over."""
+        for _ in range(_LOOKS):
+            if not any(waits):
+                break
+            self.pause(_LOOK_SECONDS)
+            waits = [
+                part.look_again(each, wait) if each and wait else 0
+                for part, each, wait in zip(self.parts, made.values(), waits, strict=True)
+            ]
+        return waits
 
     # ---- traffic ---------------------------------------------------------------------------------------------------
 
