@@ -82,6 +82,11 @@ class Slack:
         return [message for path, message in self.posts if path.endswith(f"/{name}")]
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """By default 5 connections may wait, and the kernel drops the others: on a busy machine a post then times out."""
+
+
 @contextmanager
 def slack() -> Iterator[Slack]:
     """Until the block ends."""
@@ -109,7 +114,7 @@ def slack() -> Iterator[Slack]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     here.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

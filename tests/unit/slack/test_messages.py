@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -140,11 +140,7 @@ def test_a_hanging_or_missing_slack_times_out(caplog):
     assert "secret" not in caplog.text
 
 
-def test_two_concurrent_posts_do_not_interfere():
-    with slack() as here:
-        threads = [threading.Thread(target=post, args=(here.url(), {"n": n})) for n in range(20)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+def test_concurrent_posts_do_not_interfere():
+    with slack() as here, ThreadPoolExecutor(max_workers=20) as pool:
+        list(pool.map(lambda n: post(here.url(), {"n": n}), range(20)))
     assert sorted(message["n"] for _, message in here.posts) == list(range(20))
