@@ -210,6 +210,23 @@ def test_the_sign_in_belongs_to_the_stage(ledger):
     assert login_of(here, ledger, host="other").provider.loopback
 
 
+@pytest.mark.parametrize(
+    "host", ["[::1", "", "a b", "page.example.com/x", "page.example.com:port", "ä", "a" * 254]
+)
+def test_a_request_for_no_host_is_answered_in_words(provider, host):
+    here = signing_site(provider)
+    address = login_of(Settings(stage="development", ledger_table="l"), here.login.ledger, host=host).address
+    here.login = dataclasses.replace(here.login, address=address)
+    page = Browser(here).open()
+    assert (page.status, page.cookies) == (400, ())
+    assert "The request names no host that this page could have" in text_of(page.body)
+
+
+def test_a_host_may_have_a_port(ledger):
+    settings = Settings(stage="development", ledger_table="l")
+    assert login_of(settings, ledger, host="localhost:8443").address == "https://localhost:8443"
+
+
 def test_a_half_configured_sign_in_lets_nobody_in(ledger):
     here = site()
     here.login = login_of(

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
-from tagship.approval.errors import LinkInvalid
+from tagship.approval.errors import FormInvalid, LinkInvalid
 from tagship.approval.link import approval_url
 from tagship.approval.page.answers import PageResponse, Visit, security_headers
 from tagship.approval.signin.provider import Provider
@@ -40,6 +40,7 @@ _JOURNEY = re.compile(r"([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{20,128})\.([A-Za-z0-
 _SESSION = re.compile(r"([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{43})")
 _STATE = re.compile(r"([A-Za-z0-9_-]{16})\.[A-Za-z0-9_-]{43}")
 _CODE = re.compile(r"[\x21-\x7e]{1,2048}")
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Journey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """The sign-in of one stage. `address` is the page's own address, as browsers show it."""
+    """The sign-in of one stage. `address` is the page's own address, as browsers show it; empty if it is unknown."""
 
     provider: Provider
     ledger: Ledger
@@ -88,7 +89,11 @@ class Login:
     # ---- to the provider -------------------------------------------------------------------------------------------
 
     def begin(self, visit: Visit, token: str) -> PageResponse:
-        """Redirects to the provider. Raises SignInUnavailable if the provider can't be reached."""
+        """Redirects to the provider.
+
+        Raises FormInvalid if the request named no host, SignInUnavailable if the provider can't be reached.
+        """
+        self._refuse_without_a_host()
         journey = Journey(secrets.token_urlsafe(32), visit.record["id"], token)
         where = self.provider.address(
             redirect_uri=self.address + CALLBACK,
@@ -116,8 +121,10 @@ class Login:
 
         Raises:
             LinkInvalid: the provider does not confirm it, or this attempt had already ended.
+            FormInvalid: the request named no host.
             SignInUnavailable: the provider can't be reached.
         """
+        self._refuse_without_a_host()
         answer = _parameters(query)
         self.provider.check_issuer(answer.get("iss"))
         if "error" in answer or not _CODE.fullmatch(answer.get("code", "")):
@@ -162,6 +169,10 @@ class Login:
         lives = visit.now < datetime.fromisoformat(session["until"])
         return str(session["identity"]) if theirs and lives and session["approver"] == visit.approver else ""
 
+    def _refuse_without_a_host(self) -> None:
+        if not self.address:
+            raise FormInvalid("The request names no host that this page could have.")
+
     def _cookie(self, name: str, value: str, seconds: int) -> str:
         """Lax, not Strict: people come from their mail and from the provider, which are other sites."""
         path = urlsplit(self.address).path + "/approvals"
@@ -169,11 +180,12 @@ class Login:
 
 
 def login_of(settings: Settings, ledger: Ledger, *, host: str) -> Login:
-    """The sign-in that the stack requires. `host` is the page's own host, used if no other address is configured."""
+    """The sign-in that the stack requires. `host` is the page's own host, used if no other address is configured: the
+    request's `Host` header, which can be anything."""
     return Login(
         provider=_provider(settings.oidc_issuer, settings.oidc_client_id, settings.stage),
         ledger=ledger,
-        address=settings.approval_base_url or f"https://{host}",
+        address=settings.approval_base_url or (f"https://{host}" if _HOST.fullmatch(host) else ""),
     )
 
 
