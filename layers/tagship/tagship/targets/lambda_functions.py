@@ -141,7 +141,7 @@ class LambdaFunctions:
             waits.append(part.prepare(artifacts, each, add, found).wait)
             if part.uploads(each, found) and number < len(self.parts):
                 return Prepared(wait=_NEXT_SECONDS)
-        if all(known.values()):
+        if all(each and each["id"] for each in known.values()):  # every version has been published
             waits = self._waited(known, waits)
         return Prepared(candidate=None if any(waits) else whole(known), wait=max(waits))
 
