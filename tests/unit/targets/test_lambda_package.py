@@ -43,7 +43,9 @@ def test_a_good_package_has_no_problems():
         ("a.handler", "python3.12", "a/__init__.py"),
         ("a.handler", "python3.13", "a.cpython-313-x86_64-linux-gnu.so"),
         ("index.handler", "nodejs22.x", "index.mjs"),
-        ("src/index.main.handler", "nodejs22.x", "src/index.main.js"),
+        ("src/index.main.handler", "nodejs22.x", "src/index.js"),  # `main.handler` in the module `src/index`
+        ("v1.2/index.api.v2.handler", "nodejs22.x", "v1.2/index.cjs"),
+        ("app.handler", "python3.13", "./app.py"),
         ("lib/app.App::Handler.process", "ruby3.3", "lib/app.rb"),
         ("com.acme.App::handle", "java21", "com/acme/App.class"),
         ("anything", "dotnet8", "Acme.dll"),
@@ -183,4 +185,41 @@ def test_an_encrypted_package_is_reported():
     raw[raw.rfind(b"PK\x01\x02") + 8] |= 1
     assert (
         problems(io.BytesIO(bytes(raw)))[0] == "It is encrypted: app.py. Create the zip without a password."
+    )
+
+
+def test_a_folder_that_only_its_owner_can_open_is_reported():
+    """Fault 84. The files in it can be read by all, but Lambda cannot reach them."""
+    raw = packed({"app.py": GOOD})
+    with zipfile.ZipFile(raw, "a") as archive:
+        for name, mode in (("lib/", 0o700), ("lib/open/", 0o755), ("lib/x.py", 0o644)):
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = mode << 16
+            archive.writestr(entry, "")
+    (problem,) = problems(raw)
+    assert problem.startswith(
+        "Lambda cannot read lib/: only the owner has read permission. Run chmod -R a+rX"
+    )
+
+
+def test_a_damaged_file_is_reported():
+    """Fault 84. Its directory is whole; what it compresses is not."""
+    raw = packed({"app.py": GOOD * 100})
+    raw.seek(38)
+    raw.write(b"\xff" * 18)
+    (problem,) = problems(raw)
+    assert problem.startswith("It cannot be read as a zip file: Error -3 while decompressing data")
+
+
+@pytest.mark.parametrize("method", [9, 12, 14, 93])  # Deflate64, bzip2, LZMA, Zstandard
+def test_a_compression_that_lambda_cannot_unpack_is_reported(method):
+    """Fault 84."""
+    raw = packed({"index.js": "x" * 100, "more.js": "y"})
+    at = raw.getvalue().index(b"PK\x01\x02") + 10  # the method of the first file, in the zip's directory
+    raw.seek(at)
+    raw.write(struct.pack("<H", method))
+    (problem,) = problems(raw, handler="index.handler", runtime="nodejs22.x")
+    assert problem == (
+        "Lambda cannot unpack index.js: it is compressed with another method than deflate. Create the zip with the "
+        "method deflate."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import IO
@@ -12,7 +13,15 @@ from typing import IO
 _DIRECTORY_BYTES = 16 * 1024 * 1024
 _END = struct.Struct("<4s4H2LH")
 _SHOWN = 5
-UNREADABLE = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, OSError, EOFError)
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    NotImplementedError,
+    ValueError,
+    OSError,
+    EOFError,
+)
 """The exceptions that zipfile raises for a file that it can't read."""
 
 

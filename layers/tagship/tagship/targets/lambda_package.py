@@ -24,6 +24,8 @@ _ENDINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ruby", (".rb",)),
 )
 """Where each runtime looks for the handler's file. Of other runtimes, only the handler's format is known."""
+_UNPACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The compression methods that Lambda can unpack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ def look_into(
 def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: Sequence[int]) -> Package:
     files = [entry for entry in archive.infolist() if not entry.is_dir()]
     unzipped = sum(entry.file_size for entry in files)
-    problems = [*_names(files)]
+    problems = [*_names(archive.infolist())]
     if not files:
         problems.append("It is empty. Add the code to it.")
     if unzipped > MOST_UNZIPPED:
@@ -77,12 +79,17 @@ def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: Seq
     return Package(files=len(files), unzipped=unzipped, problems=tuple(problems))
 
 
-def _names(files: Sequence[zipfile.ZipInfo]) -> list[str]:
-    problems = wrong_names(files)
-    if hidden := [it.filename for it in files if _mode(it) and not _mode(it) & 0o004]:
+def _names(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
+    problems = wrong_names(entries)
+    if hidden := [it.filename for it in entries if _mode(it) and not _readable(it)]:
         problems.append(
             f"Lambda cannot read {shown(hidden)}: only the owner has read permission. Run chmod -R a+rX, then "
             "create the zip again."
+        )
+    if packed := [it.filename for it in entries if it.compress_type not in _UNPACKED]:
+        problems.append(
+            f"Lambda cannot unpack {shown(packed)}: it is compressed with another method than deflate. Create the zip "
+            "with the method deflate."
         )
     return problems
 
@@ -90,7 +97,7 @@ def _names(files: Sequence[zipfile.ZipInfo]) -> list[str]:
 def _handler(
     archive: zipfile.ZipFile, files: Sequence[zipfile.ZipInfo], *, handler: str, runtime: str, layers: bool
 ) -> list[str]:
-    entries = {entry.filename: entry for entry in files}
+    entries = {entry.filename.removeprefix("./"): entry for entry in files}
     if runtime.startswith("provided"):
         return [] if layers else _bootstrap(entries)
     wanted = _wanted(handler, runtime)
@@ -122,9 +129,13 @@ def _wanted(handler: str, runtime: str) -> list[str]:
     if handler.startswith("/"):
         return []
     endings = next((ends for language, ends in _ENDINGS if runtime.startswith(language)), ())
-    module = handler.split(".", 1)[0] if runtime.startswith("ruby") else handler.rpartition(".")[0]
     if runtime.startswith("python"):
-        module = module.replace(".", "/")
+        module = handler.rpartition(".")[0].replace(".", "/")
+    elif runtime.startswith("ruby"):
+        module = handler.split(".", 1)[0]
+    else:  # Node.js: what follows the first point of the file's name leads to the function inside the module
+        folder, slash, name = handler.rpartition("/")
+        module = f"{folder}{slash}{name.split('.', 1)[0]}" if "." in name else ""
     return [f"{module}{ending}".removeprefix("./") for ending in endings] if module else []
 
 
@@ -139,7 +150,7 @@ def _bootstrap(entries: dict[str, zipfile.ZipInfo]) -> list[str]:
 
 def _compiled(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> list[str]:
     """Compiles the source without running it: a file that does not compile can't start."""
-    if entry.file_size > _SOURCE_BYTES or entry.flag_bits & 1:
+    if entry.file_size > _SOURCE_BYTES or entry.flag_bits & 1 or entry.compress_type not in _UNPACKED:
         return []
     with archive.open(entry) as source:
         text = source.read(_SOURCE_BYTES)
@@ -166,6 +177,12 @@ def _known(runtime: str) -> bool:
     """Whether this Python knows all of that runtime's language."""
     minor = runtime.removeprefix("python3.")
     return minor.isdecimal() and int(minor) <= sys.version_info.minor
+
+
+def _readable(entry: zipfile.ZipInfo) -> bool:
+    """By everyone; a folder must also be open to them."""
+    needed = 0o005 if entry.is_dir() else 0o004
+    return _mode(entry) & needed == needed
 
 
 def _mode(entry: zipfile.ZipInfo) -> int:
