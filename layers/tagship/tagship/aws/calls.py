@@ -23,21 +23,36 @@ _TRANSIENT = frozenset(
     {
         "Throttling",
         "ThrottlingException",
+        "ThrottlingError",
+        "Throttled",
         "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
         "TooManyRequestsException",
         "RequestLimitExceeded",
         "ProvisionedThroughputExceededException",
+        "BandwidthLimitExceeded",
         "SlowDown",
+        "OverLimit",
         "LimitExceededException",
+        "EC2ThrottledException",
+        "KMSThrottling",
+        "KmsThrottled",
+        "KmsThrottlingException",
         "ServiceUnavailable",
         "InternalError",
         "RequestTimeout",
+        "RequestTimeoutException",
+        "PriorRequestNotComplete",
+        # S3, while another write of the same key is in progress
+        "OperationAborted",
+        "ConditionalRequestConflict",
         # an item that a running transaction holds; botocore does not retry this
         "TransactionConflictException",
         "TransactionInProgressException",
     }
 )
-"""AWS's transient errors, from any service."""
+"""AWS's transient errors: each service has its own names, and not all of them come with the status 429 or 5xx."""
 INVOKING_AGAIN: Mapping[str, type[TagshipError]] = dict.fromkeys(
     (
         "ServiceException",
@@ -78,7 +93,7 @@ def is_unavailable(error: Exception) -> bool:
     """Throttled, 5xx, not reached, or interrupted during the response: a retry may help."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return code_of(error) in _TRANSIENT or status >= 500
+        return code_of(error) in _TRANSIENT or status == 429 or status >= 500
     return isinstance(error, _LOST)
 
 
