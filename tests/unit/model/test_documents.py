@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
@@ -50,7 +51,7 @@ def application_problems(document: object) -> list[str]:
         {"notes": "x" * 40_000},
         {"notes": "\N{SNOWMAN}" * 40_000},
         {"notes": "Zürich ✓\n\n<b>text</b>"},
-        {"parameters": {"Memory": "512", "": "a name of its own"}},
+        {"parameters": {"Memory": "512", " ": "a name of its own"}},
         {"emergency": "nobody can pay"},
         {"author": "dana+releases@mail.example.co.uk"},
         {"artifacts.0.size": 5 * 1024**4},
@@ -131,6 +132,11 @@ NO_FILE = "must be a plain file name: letters, digits, . _ + - and no path"
         ({"emergency": " \n"}, ["emergency: must say why this cannot wait"]),
         ({"emergency": "x" * 501}, ["emergency: should have at most 500 characters"]),
         ({"parameters": {"Memory": 512}}, ["parameters.Memory: must be a valid string"]),
+        (
+            {"parameters": {"": "the ledger cannot store it"}},
+            ["parameters: must have names of 1 to 255 characters"],
+        ),
+        ({"parameters": {"x" * 256: ""}}, ["parameters: must have names of 1 to 255 characters"]),
         ({"parameters": {str(number): "" for number in range(101)}}, ["parameters: must have at most 100"]),
         ({"artifacts": []}, ["artifacts: must have at least 1"]),
         ({"artifacts": {}}, ["artifacts: must be a valid array"]),
@@ -236,7 +242,7 @@ def test_bytes_that_are_not_a_document_are_refused_as_a_whole(raw, problem):
 @pytest.mark.parametrize(
     "raw, beginning",
     [
-        (b'{"size": ' + b"9" * 5000 + b"}", "is not readable JSON: Exceeds the limit"),
+        (b'{"size": ' + b"9" * 5000 + b"}", "has a number of more than 4,300 digits"),
         (b'{"notes": "\\ud800"}', "has a value that JSON does not support: 'utf-8' codec can't encode"),
         (b'{"\\udfff": 1}', "has a value that JSON does not support: 'utf-8' codec can't encode"),
         (b'{"size": 1e999}', "has a value that JSON does not support: Out of range float"),
@@ -246,6 +252,33 @@ def test_bytes_that_are_not_a_document_are_refused_as_a_whole(raw, problem):
 def test_values_that_cannot_be_stored_are_refused_in_a_sentence(raw, beginning):
     (problem,) = manifest_problems(raw)
     assert problem.startswith(beginning)
+
+
+def _many_fields(also: dict[str, Any]) -> bytes:
+    return json.dumps({**also, **{f"n{number:x}": 1 for number in range(20_000)}}).encode()
+
+
+def test_a_field_twice_among_thousands_is_found_within_a_step() -> None:
+    """Fault 7. A comparison of every field with every other took the whole step."""
+    raw = _many_fields({})[:-1] + b', "n4e1f": 1}'
+    begun = time.process_time()
+    assert manifest_problems(raw) == ["has the field 'n4e1f' twice"]
+    assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        _many_fields(manifest()),
+        json.dumps(manifest(artifacts=[{f"x{n}": 1 for n in range(400)} for _ in range(50)])).encode(),
+    ],
+    ids=["in it", "in its artifacts"],
+)
+def test_thousands_of_unknown_fields_are_judged_within_a_step(raw: bytes) -> None:
+    """Fault 7. For each of them the nearest known field is looked up, so only the first ones are put into words."""
+    found = manifest_problems(raw)
+    assert "is not a field here" in "".join(found)
+    assert len(found) <= 200
 
 
 json_values = st.recursive(

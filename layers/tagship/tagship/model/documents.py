@@ -45,8 +45,12 @@ from tagship.text.plain import line
 from tagship.text.words import count
 
 MAX_DEPTH = 20
+_PARAMETER_NAME = 255
+"""CloudFormation's limit. The ledger stores no name that is empty."""
 _NAME = 500
 """How many characters of a field's name are shown."""
+_MOST_PROBLEMS = 200
+"""How many problems are put into words: more help nobody, and would take longer than a step has."""
 MOST_REMINDERS = 200
 """Each takes about 20 events of the execution's history, which holds 25,000 (Step Functions' quota)."""
 
@@ -89,33 +93,41 @@ def read_manifest(raw: bytes) -> Manifest:
     """
     data = _read_json(raw)
     manifest: Manifest = _validated(Manifest, data)
-    problems = []
+    if problems := [*_manifest_problems(manifest), *_artifact_problems(manifest)]:
+        raise DocumentInvalid(problems)
+    return manifest
+
+
+def _manifest_problems(manifest: Manifest) -> Iterator[Problem]:
     try:
         Tag.parse(manifest.tag)
     except ValueError as error:
-        problems.append(Problem(path=("tag",), message=str(error)))
+        yield Problem(path=("tag",), message=str(error))
     if manifest.ref and (problem := _ref_problem(manifest)):
-        problems.append(Problem(path=("ref",), message=problem))
+        yield Problem(path=("ref",), message=problem)
     try:
         datetime.fromisoformat(manifest.createdAt)
     except ValueError:
-        problems.append(Problem(path=("createdAt",), message="has a day or a time that does not exist"))
+        yield Problem(path=("createdAt",), message="has a day or a time that does not exist")
+    if any(not 0 < len(name) <= _PARAMETER_NAME for name in manifest.parameters):
+        message = f"must have names of 1 to {_PARAMETER_NAME} characters"
+        yield Problem(path=("parameters",), message=message)
     if manifest.emergency and not manifest.emergency.strip():
-        problems.append(Problem(path=("emergency",), message="must say why this cannot wait"))
+        yield Problem(path=("emergency",), message="must say why this cannot wait")
     if manifest.rollbackUnsafe and not manifest.rollbackUnsafe.strip():
-        problems.append(
-            Problem(path=("rollbackUnsafe",), message="must say why the previous version cannot serve again")
+        yield Problem(
+            path=("rollbackUnsafe",), message="must say why the previous version cannot serve again"
         )
+
+
+def _artifact_problems(manifest: Manifest) -> Iterator[Problem]:
     for what in ("name", "file"):
         seen: set[str] = set()
         for index, artifact in enumerate(manifest.artifacts):
             value = getattr(artifact, what)
             if value in seen:
-                problems.append(Problem(path=("artifacts", index, what), message=f"contains {value!r} twice"))
+                yield Problem(path=("artifacts", index, what), message=f"contains {value!r} twice")
             seen.add(value)
-    if problems:
-        raise DocumentInvalid(problems)
-    return manifest
 
 
 def _ref_problem(manifest: Manifest) -> str:
@@ -479,17 +491,17 @@ def _read_json(raw: bytes) -> object:
         raise _whole(f"is nested deeper than {MAX_DEPTH} levels") from error
     except DocumentInvalid:
         raise
-    except ValueError as error:  # an integer of thousands of digits
-        raise _whole(f"is not readable JSON: {error}") from error
+    except ValueError as error:
+        raise _whole("has a number of more than 4,300 digits") from error  # Python's own limit
     return data
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _whole(f"has the field {twice[:100]!r} twice")
+    result: dict[str, object] = {}
+    for name, value in pairs:
+        if name in result:
+            raise _whole(f"has the field {name[:100]!r} twice")
+        result[name] = value
     return result
 
 
@@ -528,7 +540,7 @@ def _validated(kind: type, data: object) -> Any:
     try:
         return _adapter(kind).validate_json(text)
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        details = error.errors(include_url=False)[:_MOST_PROBLEMS]
         raise DocumentInvalid([_problem(kind, it) for it in details if not _echo(it, details)]) from error
 
 
