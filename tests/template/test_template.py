@@ -640,7 +640,7 @@ def test_a_publisher_is_a_tag_or_environment_of_one_repository_or_this_account()
     [
         (
             "PublisherTags",
-            ["v*", "storefront/v*", "storefront@*", "web-v1.?.*", "*"],
+            ["v*", "storefront/v*", "storefront@*", "@acme/storefront@*", "web-v1.?.*", "*"],
             ["", "v*:environment:x", 'v*"', "/v*", "v 1", "*v"],
         ),
         (

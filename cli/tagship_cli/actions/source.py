@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tagship.model.release import COMMITS, COMPARE
+from tagship.model.release import COMMITS, COMPARE, GIT_TAG, Tag, family_of
 
 _OWNER_AND_NAME = re.compile(r"(?:^|[/:])([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+?)(?:\.git)?/?$")
 _NOREPLY = re.compile(r"(^|[@.+-])no-?reply([@.-]|$)", re.IGNORECASE)
@@ -45,19 +45,19 @@ def changes_since_the_last_tag(
 ) -> dict[str, Any] | None:
     """The commits between the tag before `tag` and this commit, as in a manifest; None if git knows no earlier tag.
 
-    `tag` is the full git tag. In a monorepo, only tags of the same application count. A shallow clone knows none.
+    `tag` is the full git tag. In a monorepo, only tags of the same application count, and before a final version no
+    pre-releases, which production may never have had. A shallow clone knows none.
     """
-    before = _git(
-        folder, "describe", "--tags", "--abbrev=0", f"--match={_family(tag)}", f"--exclude={tag}", commit
-    )
-    if not before:
+    before = _git(folder, "describe", "--tags", "--abbrev=0", *_before(tag), commit)
+    if not re.search(GIT_TAG, before):
         return None
     log = _git(
-        folder, "log", f"--max-count={COMMITS}", "--format=%H%x1f%s%x1f%aN", f"{before}..{commit}", "--"
+        folder, "log", "-z", f"--max-count={COMMITS}", "--format=%H%x00%s%x00%aN", f"{before}..{commit}", "--"
     )
-    rows = [row.split("\x1f") for row in log.splitlines()]
+    parts = log.split("\0")  # git allows every character but this one in a subject and in a name
     commits = [
-        {"commit": row[0], "subject": row[1][:200], "author": row[2][:100]} for row in rows if len(row) == 3
+        {"commit": full, "subject": subject[:200], "author": author[:100]}
+        for full, subject, author in zip(parts[::3], parts[1::3], parts[2::3], strict=False)
     ]
     count = _git(folder, "rev-list", "--count", f"{before}..{commit}", "--")
     compare = _compare(folder, before, tag, environment)
@@ -69,9 +69,17 @@ def changes_since_the_last_tag(
     }
 
 
-def _family(tag: str) -> str:
-    """The pattern of one application's tags: everything before the version."""
-    return f"{re.split(r'[0-9]+[.][0-9]+[.][0-9]+', tag, maxsplit=1)[0]}[0-9]*"
+def _before(tag: str) -> list[str]:
+    """The patterns of tags that can be the one before this tag."""
+    try:
+        family, final = family_of(tag), not Tag.of_git(tag).is_pre_release
+    except ValueError:
+        family, final = tag, False
+    return [
+        f"--match={family}[0-9]*",
+        f"--exclude={tag}",
+        *([f"--exclude={family}[0-9]*-*"] if final else []),
+    ]
 
 
 def _compare(folder: Path, before: str, tag: str, environment: Mapping[str, str]) -> str:
@@ -125,6 +133,6 @@ def _git(folder: Path, *arguments: str) -> str:
     if git is None:
         return ""
     done = subprocess.run(  # noqa: S603 (git, with arguments that can't be options: each begins with a fixed word)
-        [git, "-C", str(folder), *arguments], capture_output=True, text=True, check=False, timeout=30
+        [git, "-C", str(folder), *arguments], capture_output=True, check=False, timeout=30
     )
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return done.stdout.decode(errors="replace").strip(" \r\n") if done.returncode == 0 else ""

@@ -132,6 +132,7 @@ def publish(
         raise click.UsageError("--rollback-unsafe: state why; approvers read this first.")
     pairs = dict(pair(parameter) for parameter in parameters)
     named = [named_file(artifact) for artifact in artifacts]
+    tag = tag.removeprefix("refs/tags/")  # as CI's variables have it
     source = from_git(Path.cwd(), commit=commit or "", tag=tag)
     tag, ref = _version_of(tag)
     fields: dict[str, Any] = {

@@ -147,6 +147,7 @@ def test_publishing_again_changes_nothing_and_says_so(stage: Any, arguments: lis
         ("storefront@1.4.0-rc.1", "v1.4.0-rc.1", "storefront@*"),
         ("1.4.0", "v1.4.0", "*"),
         ("2026.01.05", "v2026.1.5", "2026.*"),
+        ("@acme/storefront@1.4.0", "v1.4.0", "@acme/storefront@*"),
     ],
 )
 def test_a_monorepos_git_tag_is_kept_whole_and_its_version_is_the_tag(
@@ -162,6 +163,19 @@ def test_a_monorepos_git_tag_is_kept_whole_and_its_version_is_the_tag(
     ]
     read = read_manifest(body.read())
     assert (read.tag, read.ref, read.git_tag) == (tag, ref, ref)
+
+
+def test_cis_full_name_of_a_tag_names_the_same_tag(stage: Any, arguments: list[str]) -> None:
+    """Fault 93. In many CIs a variable has `refs/tags/v1.4.0`."""
+    stage.configure(gates={"tags": {"pattern": "*"}})
+    for given, name, ref in (("v1.4.0", "v1.4.0", ""), ("storefront/v1.4.1", "v1.4.1", "storefront/v1.4.1")):
+        arguments[arguments.index("--tag") + 1] = f"refs/tags/{given}"
+        result = stage.run(*arguments)
+        assert result.exit_code == 0, result.output
+        body = stage.client("s3").get_object(
+            Bucket="releases", Key=f"releases/storefront/{name}/release.json"
+        )["Body"]
+        assert read_manifest(body.read()).ref == ref
 
 
 def test_a_tag_that_the_application_does_not_accept_is_refused_before_the_upload(
@@ -819,6 +833,60 @@ def test_many_long_commits_are_counted_and_shortened(history: Path) -> None:
     assert found is not None
     assert (found["since"], found["count"], len(found["commits"])) == ("v1.4.0", 35, 30)
     assert {len(each["subject"]) for each in found["commits"]} == {200}
+
+
+@pytest.mark.parametrize(
+    "before, tag, since",
+    [
+        ("storefront-2026.10", "storefront-2026.11", "storefront-2026.10"),
+        ("2026.09", "2026.10", "2026.09"),
+        ("@acme/storefront@1.3.0", "@acme/storefront@1.4.0", "@acme/storefront@1.3.0"),
+        ("v2.0.0-rc.1", "v2.0.0-rc.2", "v2.0.0-rc.1"),
+        ("v2.0.0-rc.1", "v2.0.0", "v1.4.0"),  # not the release candidates, which production never had
+        ("web-v2.0.0-rc.1", "web-v2.0.0", None),
+        ("v1.5.0=x", "v1.6.0", None),  # a name that no release has
+    ],
+)
+def test_the_previous_tag_is_the_one_that_people_mean(
+    history: Path, before: str, tag: str, since: str | None
+) -> None:
+    for command in (f"commit --allow-empty -qm {before}", f"tag {before}", "commit --allow-empty -qm next"):
+        git(history, command)
+    found = changes_since_the_last_tag(
+        history, commit=git(history, "rev-parse HEAD"), tag=tag, environment={}
+    )
+    assert (found or {}).get("since") == since
+
+
+@pytest.mark.parametrize("hidden", ["\x1f", "\x0c", "\x85", "\u2028", "\x1e", "\r"])
+def test_no_character_hides_a_commit_from_approvers(history: Path, hidden: str) -> None:
+    """Fault 52."""
+    subject = f"fix{hidden}drop the table"
+    subprocess.run(
+        ["git", "commit", "--allow-empty", "--quiet", "--cleanup=verbatim", "-m", subject],
+        cwd=history,
+        check=True,
+    )
+    found = changes_since_the_last_tag(
+        history, commit=git(history, "rev-parse HEAD"), tag="v1.4.1", environment={}
+    )
+    assert found is not None
+    assert [each["subject"] for each in found["commits"]] == [subject]
+
+
+def test_a_commit_in_another_encoding_is_listed(history: Path) -> None:
+    """Fault 52. Its bytes are not UTF-8, whatever its author's machine said."""
+    subprocess.run(
+        ["git", "-c", "i18n.commitEncoding=none", "commit", "--allow-empty", "--quiet", "-F", "-"],
+        cwd=history,
+        check=True,
+        input=b"caf\xe9",
+    )
+    found = changes_since_the_last_tag(
+        history, commit=git(history, "rev-parse HEAD"), tag="v1.4.1", environment={}
+    )
+    assert found is not None
+    assert [each["subject"] for each in found["commits"]] == ["caf\ufffd"]
 
 
 def test_without_a_previous_tag_there_are_no_commits(repository: Path) -> None:

@@ -122,6 +122,8 @@ SEMVERS_OWN_LIST = [
         ("web-v1.4.0+build.5", "v1.4.0+build.5"),
         ("app-2-v10.0.0", "v10.0.0"),
         ("release_1.4.0", "v1.4.0"),
+        ("@acme/storefront@1.4.0", "v1.4.0"),
+        ("@acme/storefront@1.4.0-next.2", "v1.4.0-next.2"),
         ("2026.01.05", "v2026.1.5"),
         ("storefront-2026.11", "v2026.11.0"),
     ],

@@ -255,7 +255,7 @@ class TagRules:
 
     pattern: Annotated[
         str,
-        Matching(r"^[A-Za-z0-9*?][A-Za-z0-9._/@*?+-]{0,199}$", "a pattern like v*, v2.* or storefront/v*"),
+        Matching(r"^@?[A-Za-z0-9*?][A-Za-z0-9._/@*?+-]{0,199}$", "a pattern like v*, v2.* or storefront/v*"),
     ] = "v*"
     """What the git tag must look like: `*` for anything, `?` for one character. In a monorepo: `storefront/v*`."""
     preReleases: bool = False

@@ -34,8 +34,8 @@ NOTES_CHARACTERS = 40_000
 
 TAG = r"^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
 """A rough pattern of a tag, for editors; `Tag.parse` decides."""
-GIT_TAG = r"^(?!.*(\.\.|//|\.lock$|@\{))[A-Za-z0-9][A-Za-z0-9._/@+-]{0,199}$"
-"""A git tag in the forms that teams use; git itself allows more."""
+GIT_TAG = r"^(?!.*(\.\.|//|\.lock$|@\{))@?[A-Za-z0-9][A-Za-z0-9._/@+-]{0,199}$"
+"""A git tag in the forms that teams use, also a package's full name (`@acme/storefront@1.4.0`); git itself allows more."""
 _VERSION_OF_A_GIT_TAG = re.compile(
     r"(?:.*?[^0-9A-Za-z.])?v?(?P<numbers>\d{1,9}\.\d{1,9}\.\d{1,9}|\d{4}\.\d{1,9})(?P<rest>[+-].+)?", re.ASCII
 )
@@ -88,6 +88,24 @@ _ERRORS = {
 }
 
 
+def _match_of_git(ref: str) -> re.Match[str]:
+    match = _VERSION_OF_A_GIT_TAG.fullmatch(ref) if re.search(GIT_TAG, ref) else None
+    if match is None:
+        raise ValueError(
+            f"{ref[:128]!r} contains no version: it must end like v1.4.0, storefront/v1.4.0, "
+            "storefront@1.4.0 or 2026.01.15"
+        )
+    return match
+
+
+def family_of(ref: str) -> str:
+    """The part of a git tag that all tags of one application share: what is before the version.
+
+    Raises ValueError as `Tag.of_git` does.
+    """
+    return ref[: _match_of_git(ref).start("numbers")]
+
+
 UNCHECKED = "The baseline was restored, but its health could not be checked."
 """The phrase in a rollback's ending if no check can test what was restored."""
 
@@ -119,16 +137,11 @@ class Tag:
 
     @classmethod
     def of_git(cls, ref: str) -> Tag:
-        """The version that a git tag of any usual form names: `storefront/v1.4.0`, `storefront@1.4.0`, `1.4.0`, `2026.01`.
+        """The version that a git tag of any usual form names: `storefront/v1.4.0`, `@acme/storefront@1.4.0`, `2026.01`.
 
         Zeros in front of a number, as calendar versions have them, do not count. Raises ValueError for any other name.
         """
-        match = _VERSION_OF_A_GIT_TAG.fullmatch(ref) if re.search(GIT_TAG, ref) else None
-        if match is None:
-            raise ValueError(
-                f"{ref[:128]!r} contains no version: it must end like v1.4.0, storefront/v1.4.0, "
-                "storefront@1.4.0 or 2026.01.15"
-            )
+        match = _match_of_git(ref)
         numbers = [int(number) for number in match["numbers"].split(".")]
         version = ".".join(map(str, [*numbers, 0][:3]))
         return cls.parse(f"v{version}{match['rest'] or ''}")
