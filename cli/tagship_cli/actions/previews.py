@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
 
+from tagship import gates
 from tagship.approval.link import GRACE, LinkSigner, LinkVerifier, Token, approval_url, known_keys
 from tagship.approval.page.answers import PageResponse, plain
 from tagship.approval.page.form import challenge
@@ -30,6 +32,7 @@ from tagship.model.errors import AwsUnavailable, TagshipError, TokenDead
 from tagship.model.records import (
     Decision,
     Document,
+    PauseTerms,
     PinnedGroup,
     ReleaseRecord,
     RequestRecord,
@@ -48,10 +51,37 @@ _BASE_URL = "https://approvals.example.com"
 _NAMES = ("ana@example.com", "bo@example.com", "chi@example.com")
 
 
-_OUTDATED = (
-    "v1.3.1 went first, so storefront v1.4.0 is planned again and needs approval again. "
-    "Earlier decisions do not count."
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What people see around a request: the application's health checks, and warnings that its gates could give."""
+
+    checks: Sequence[Mapping[str, str]]
+    warnings: Sequence[str]
+    broken: str
+    """Why a release was rolled back."""
+
+
+_LATE = "The last release was 43 days ago, so this one may contain more changes than usual."
+SAMPLE = Surroundings(
+    checks=[
+        {"check": "storefront-5xx", "verdict": "healthy", "why": "the alarm is OK"},
+        {"check": "http https://storefront.example.com/health", "verdict": "healthy", "why": "5 of 5 passed"},
+    ],
+    warnings=["The alarm storefront-5xx is firing now, before anything has moved.", _LATE],
+    broken="http https://storefront.example.com: status 500, not 200",
 )
+
+
+_CHANGES: dict[str, object] = {
+    "since": "v1.3.2",
+    "count": 3,
+    "commits": [
+        {"commit": "3" * 40, "subject": "Show the voucher field again", "author": "Dana"},
+        {"commit": "2" * 40, "subject": "Compute basket totals once", "author": "Dana"},
+        {"commit": "1" * 40, "subject": "Test the basket with 200 items", "author": "Eve"},
+    ],
+    "compare": "https://github.com/acme/storefront/compare/v1.3.2...v1.4.0",
+}
 
 
 def sample(**changes: object) -> RequestRecord:
@@ -67,16 +97,7 @@ def sample(**changes: object) -> RequestRecord:
         "author": "dana@example.com",
         "commit": hashlib.sha1(b"storefront v1.4.0", usedforsecurity=False).hexdigest(),
         "repository": "acme/storefront",
-        "changes": {
-            "since": "v1.3.2",
-            "count": 3,
-            "commits": [
-                {"commit": "3" * 40, "subject": "Show the voucher field again", "author": "Dana"},
-                {"commit": "2" * 40, "subject": "Compute basket totals once", "author": "Dana"},
-                {"commit": "1" * 40, "subject": "Test the basket with 200 items", "author": "Eve"},
-            ],
-            "compare": "https://github.com/acme/storefront/compare/v1.3.2...v1.4.0",
-        },
+        "changes": _CHANGES,
         "notes": "Faster basket, and the voucher field is back.\n\n- basket totals are computed once\n"
         "- vouchers: field shown again after the redesign\n- no change to the database",
         "createdAt": "2026-11-23T09:41:12Z",
@@ -123,29 +144,36 @@ def sample(**changes: object) -> RequestRecord:
     return cast("RequestRecord", record | changes)
 
 
-def paused(about: Mapping[str, object], *, by: str = "", status: str = "OPEN") -> RequestRecord:
-    """What people are asked while a rollout is paused at its first step, whatever the application's steps are."""
+def can_pause(about: Mapping[str, object]) -> bool:
+    """Whether there is a step after which the rollout can be paused."""
+    return len(sample(**about)["plan"]["steps"]) > 1
+
+
+def paused(
+    about: Mapping[str, object], own: Surroundings = SAMPLE, *, by: str = "", status: str = "OPEN"
+) -> RequestRecord:
+    """What people are asked while a rollout is paused: where its strategy wants it, or after its first step."""
+    steps = sample(**about)["plan"]["steps"]
+    before = next((number for number, step in enumerate(steps, start=1) if "pause" in step), 1)
+    unasked: PauseTerms = {"timeout": 3600, "onTimeout": "rollback"}
+    wanted = steps[before - 1].get("pause", unasked)
     asked = {
         "number": 1,
-        "step": "1 of 3",
-        "percent": 10,
-        "nextPercent": 50,
-        "onTimeout": "rollback",
+        "step": f"{before} of {len(steps)}",
+        "percent": steps[before - 1]["percent"],
+        "nextPercent": steps[before]["percent"],
+        "onTimeout": wanted["onTimeout"],
         "by": by,
         "why": "The error rate looks odd; checking the logs." if by else "",
     }
-    checks = [
-        {"check": "storefront-5xx", "verdict": "healthy", "why": "the alarm is OK"},
-        {"check": "http https://storefront.example.com/health", "verdict": "healthy", "why": "5 of 5 passed"},
-    ]
     terms = {
         "status": status,
         "required": 1,
         "rules": [],
         "askedAt": "2026-11-23T10:05:00Z",
-        "expiresAt": "2026-11-23T11:05:00Z",
+        "expiresAt": (NOW - timedelta(minutes=15) + timedelta(seconds=wanted["timeout"])).isoformat(),
         "pause": asked,
-        "looked": {"at": "2026-11-23T10:19:10Z", "checks": checks},
+        "looked": {"at": "2026-11-23T10:19:10Z", "checks": own.checks},
     }
     return sample(**{**about, **terms})
 
@@ -246,14 +274,27 @@ def visit(
     )
 
 
-def of_application(document: Document, *, stage: str) -> dict[str, object]:
+def of_application(document: Document, *, stage: str) -> dict[str, Any]:
     """What is different about the sample for a team's own application: its people, policy, plan and traffic."""
     policy, strategy = document["approval"], strategy_of(document)
-    planned = kind_of(Application.from_dict(document).target).planned
+    application = Application.from_dict(document)
     rules = rules_of(policy, _members(policy))
+    name = application.application
     return {
-        "application": document["application"],
+        "application": name,
         "stage": stage,
+        "changes": {
+            **_CHANGES,
+            "compare": f"https://github.com/acme/{name}/compare/v1.3.2...v1.4.0",
+        },
+        "watchUrl": sample()["watchUrl"].replace("storefront", name),
+        "gates": [
+            *(
+                {"gate": gate.name, "verdict": "passed", "why": "Sample result.", "remedy": ""}
+                for gate in gates.asked(application)
+            ),
+            *(result.as_dict() for result in gates.unasked(application)),
+        ],
         "repository": f"acme/{document['application']}",
         "approvers": _in_order(rules),
         "required": sum(map(places, rules)),
@@ -262,8 +303,32 @@ def of_application(document: Document, *, stage: str) -> dict[str, object]:
         "countInEveryRule": policy["countInEveryRule"],
         "reasonToApprove": policy["reasonToApprove"],
         "expiresAt": (NOW - timedelta(minutes=20) + timedelta(seconds=policy["expires"])).isoformat(),
-        "plan": sample()["plan"] | {"summary": list(planned), "steps": strategy},
+        "plan": sample()["plan"] | {"summary": _planned(application.target), "steps": strategy},
+        "own": _surroundings(application),
     }
+
+
+def _planned(target: Any) -> list[str]:
+    """The sample plan of this kind of target, with the names of this one."""
+    kind = kind_of(target)
+    names = {
+        value: getattr(target, field)
+        for field, value in reversed(list(kind.example.items()))
+        if isinstance(value, str) and isinstance(getattr(target, field, None), str)
+    }
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return [re.sub(rf"(?<![\w.-])({known})(?![\w-])", lambda it: names[it[0]], line) for line in kind.planned]
+
+
+def _surroundings(application: Application) -> Surroundings:
+    health = application.health
+    names = [check.label(application.application) for check in health.checks]
+    fires = [f"The alarm {name} is firing now, before anything has moved." for name in health.alarms[:1]]
+    return Surroundings(
+        checks=[{"check": name, "verdict": "healthy", "why": "sample result"} for name in names],
+        warnings=[*fires, _LATE],
+        broken=f"{names[0]}: unhealthy (sample result)",
+    )
 
 
 def _in_order(rules: Sequence[RuleData]) -> list[str]:
@@ -298,12 +363,14 @@ def strategy_of(document: Document) -> list[StepData]:
     return [step.as_dict() for step in steps]
 
 
-def pages(**about: object) -> dict[str, PageResponse]:
-    """Every state of the page, by file name. `about` changes fields of the sample release.
+def pages(*, own: Surroundings = SAMPLE, **about: object) -> dict[str, PageResponse]:
+    """Every state of the page, by file name. `about` changes fields of the sample release, `own` what is around it.
 
-    States that need more approvers than there are, are left out.
+    States that need more approvers than there are, are left out, and a pause where traffic moves in one step. Another
+    application than the sample's has no pages of the sample's rules or of hostile text.
     """
     made = partial(sample, **about)
+    title = f"{made()['application']} {made()['tag']}"
     me, *others = made()["approvers"]
     required = made()["required"]
     show = partial(visit, approver=me)
@@ -312,24 +379,36 @@ def pages(**about: object) -> dict[str, PageResponse]:
     nearly = made(decisions=[approved(who, 8, reason="Saw it on staging.") for who in others[: required - 1]])
     all_but_me = [approved(who, 15) for who in others[:required]]
     both = made(decisions=all_but_me, status="APPROVED")
-    running = {"status": "RUNNING", "phase": "deployment", "percent": 10}
+    running = {"status": "RUNNING", "phase": "deployment", "percent": made()["plan"]["steps"][0]["percent"]}
+    outdated = f"v1.3.1 went first, so {title} is planned again and needs approval again. Earlier decisions do not count."
+    pauses: dict[str, PageResponse] = {}
+    samples: dict[str, PageResponse] = {}
+    if can_pause(about):
+        operator = "arn:aws:sts::123456789012:assumed-role/ops/kim"
+        pauses = {
+            "ask-paused": show(paused(about, own)),
+            "ask-paused-by-an-operator": show(paused(about, own, by=operator)),
+            "paused-continued": show(paused(about, own), fields=yes, release=running),
+            "paused-rolled-back": show(paused(about, own), fields=no),
+            "paused-expired": show(paused(about, own, status="EXPIRED")),
+        }
+    if own is SAMPLE:
+        samples = {
+            "ask-rules": show(_ruled(me)),
+            "left-the-group": show(_ruled("eve@example.com", left=me)),
+            "ask-hostile-text": show(made(**hostile_text())),
+        }
     found = {
         "ask": show(made()),
         "ask-one-approved": show(made(decisions=[approved(who, 8, reason="Saw it.") for who in others[:1]])),
-        "ask-warnings": show(_warned(**about)),
-        "ask-rules": show(_ruled(me)),
-        "left-the-group": show(_ruled("eve@example.com", left=me)),
+        "ask-warnings": show(_warned(own, **about)),
         "ask-first-release": show(_first(**about)),
         "ask-nothing-to-change": show(_unchanged(**about)),
-        "ask-hostile-text": show(made(**hostile_text())),
+        **samples,
         "ask-reason-missing": show(made(), fields={"decision": "reject"}),
         "ask-number-missing": show(made(), fields=yes | {"number": ""}),
         "ask-stale": show(made(), fields={**no, "form": "0" * 64}),
-        "ask-paused": show(paused(about)),
-        "ask-paused-by-an-operator": show(paused(about, by="arn:aws:sts::123456789012:assumed-role/ops/kim")),
-        "paused-continued": show(paused(about), fields=yes, release=running),
-        "paused-rolled-back": show(paused(about), fields=no),
-        "paused-expired": show(paused(about, status="EXPIRED")),
+        **pauses,
         "recorded-waiting": show(made(), fields=yes),
         "recorded-approved": show(nearly, fields=yes, release=running),
         "recorded-rejected": show(made(), fields=no),
@@ -341,19 +420,18 @@ def pages(**about: object) -> dict[str, PageResponse]:
         "approved-succeeded": show(both, release={"status": "SUCCEEDED"}),
         "approved-rolled-back": show(
             both,
-            release={
-                "status": "ROLLED_BACK",
-                "why": "http https://storefront.example.com: status 500, not 200",
-            },
+            release={"status": "ROLLED_BACK", "why": own.broken},
         ),
         "rejected": show(
             made(decisions=[rejected(who, 9, reason=no["reason"]) for who in others[:1]], status="REJECTED")
         ),
         "expired": show(made(expiresAt="2026-11-23T10:05:00Z", status="EXPIRED")),
-        "superseded": show(made(status="SUPERSEDED", closedBy="Superseded by storefront v1.4.1.")),
-        "outdated": show(made(status="OUTDATED", closedBy=_OUTDATED)),
+        "superseded": show(
+            made(status="SUPERSEDED", closedBy=f"Superseded by {made()['application']} v1.4.1.")
+        ),
+        "outdated": show(made(status="OUTDATED", closedBy=outdated)),
         "closed": show(
-            made(status="CLOSED", closedBy="storefront v1.4.0: the execution was stopped by ops@example.com.")
+            made(status="CLOSED", closedBy=f"{title}: the execution was stopped by ops@example.com.")
         ),
         "author": show(made(author=me)),
         "malformed": show(made(), fields={"decision": "perhaps"}),
@@ -373,40 +451,46 @@ def pages(**about: object) -> dict[str, PageResponse]:
     return {name: page for name, page in found.items() if needed.get(name, 0) <= len(others)}
 
 
-def mails(**about: object) -> dict[str, Mail]:
-    """Both mails to an approver, the mail to the escalation list, and a mail with hostile text."""
+def mails(*, own: Surroundings = SAMPLE, **about: object) -> dict[str, Mail]:
+    """Both mails to an approver, the mail to the escalation list, and for the sample a mail with hostile text."""
     people = sample(**about)["approvers"]
     decided = [approved(who, 8) for who in people[1:][: sample(**about)["required"] - 1]]
-    return {
-        "approval": _mail(approval_mail, _warned(**about)),
+    found = {
+        "approval": _mail(approval_mail, _warned(own, **about)),
         "reminder": _mail(reminder_mail, sample(decisions=decided, **about)),
         "escalation": escalation_mail(sample(decisions=decided, **about), now=NOW),
-        "paused": _mail(approval_mail, paused(about)),
-        "hostile": _mail(approval_mail, hostile()),
     }
+    if can_pause(about):
+        found["paused"] = _mail(approval_mail, paused(about, own))
+    if own is SAMPLE:
+        found["hostile"] = _mail(approval_mail, hostile())
+    return found
 
 
-def slack_messages(**about: object) -> dict[str, Message]:
+def slack_messages(*, own: Surroundings = SAMPLE, **about: object) -> dict[str, Message]:
     """The Slack messages. Paste one into Slack's Block Kit Builder to see it."""
-    record = _warned(**about)
+    record = _warned(own, **about)
     link = _link(record)
-    return {
+    found = {
         "announcement": announcement(record, now=NOW),
         "invitation": invitation(record, link=link, now=NOW),
         "reminder": invitation(record, link=link, now=NOW, reminder=True),
-        "paused": announcement(paused(about), now=NOW, buttons="buttons"),
-        "hostile": announcement(hostile(), now=NOW),
     }
+    if can_pause(about):
+        found["paused"] = announcement(paused(about, own), now=NOW, buttons="buttons")
+    if own is SAMPLE:
+        found["hostile"] = announcement(hostile(), now=NOW)
+    return found
 
 
-def write_previews(folder: Path, **about: object) -> list[Path]:
+def write_previews(folder: Path, *, own: Surroundings = SAMPLE, **about: object) -> list[Path]:
     """Renders everything into `folder`, with an index; returns the written paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {f"page-{name}.html": page.body for name, page in pages(**about).items()}
-    for name, mail in mails(**about).items():
+    files = {f"page-{name}.html": page.body for name, page in pages(own=own, **about).items()}
+    for name, mail in mails(own=own, **about).items():
         files[f"mail-{name}.html"] = mail.html
         files[f"mail-{name}.txt"] = f"Subject: {mail.subject}\n\n{mail.text}"
-    for name, message in slack_messages(**about).items():
+    for name, message in slack_messages(own=own, **about).items():
         files[f"slack-{name}.json"] = json.dumps(message, indent=2, ensure_ascii=False) + "\n"
     files["index.html"] = _index(list(files))
     for name, content in files.items():
@@ -482,23 +566,15 @@ def _ruled(me: str, left: str = "hal@example.com") -> RequestRecord:
     )
 
 
-def _warned(**about: object) -> RequestRecord:
-    return sample(
-        **about,
-        warnings=[
-            "The alarm storefront-5xx is firing now, before anything has moved.",
-            "The last release was 43 days ago, so this one may contain more changes than usual.",
-        ],
-        gates=[
-            *sample()["gates"],
-            {
-                "gate": "windows",
-                "verdict": "passed",
-                "why": "Mon-Thu 09:00-16:00 Europe/Berlin is open",
-                "remedy": "",
-            },
-        ],
-    )
+def _warned(own: Surroundings, **about: object) -> RequestRecord:
+    window = {
+        "gate": "windows",
+        "verdict": "passed",
+        "why": "Mon-Thu 09:00-16:00 Europe/Berlin is open",
+        "remedy": "",
+    }
+    gates_of_sample = {"gates": [*sample()["gates"], window]} if own is SAMPLE else {}
+    return sample(**{**about, "warnings": own.warnings, **gates_of_sample})
 
 
 def _first(**about: object) -> RequestRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -52,7 +53,7 @@ def approval(*, file: Path | None, stage: str, html: Path | None, as_json: bool)
     """Show what approvers will receive, for the application in FILE or a sample. Works offline; the links are not real."""
     from tagship_cli.actions import previews
 
-    about: dict[str, object] = {"stage": stage}
+    about: dict[str, Any] = {"stage": stage}
     if file:
         about = previews.of_application(_document(file), stage=stage)
     if html:
