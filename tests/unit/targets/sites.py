@@ -214,7 +214,9 @@ class FakeCloudFront:
         self.faults.called("test_function")
         self._matches(IfMatch)
         asked = json.loads(EventObject)["request"]["headers"]["x-tagship-release"]["value"]
-        output = {"request": {"uri": f"/releases/{asked}/index.html"}}
+        code = Code.read(self.copies["DEVELOPMENT"])
+        (release,) = [it for it in code.serves if it.id == asked] if code else []
+        output = {"request": {"uri": f"/releases/{release.folder('index.html')}/index.html"}}
         return {"TestResult": {"FunctionErrorMessage": self.error, "FunctionOutput": json.dumps(output)}}
 
     def publish_function(self, *, Name: str, IfMatch: str) -> None:
@@ -273,9 +275,7 @@ class Site:
     def serve(self, files: Mapping[str, bytes], tag: str = "v1.3.0") -> Revision:
         """A release of the past, which serves alone."""
         artifacts, target = self.upload(files, tag), self.target(tag)
-        prepared: Prepared = target.prepare(
-            artifacts, target._planned(artifacts["site"][0], against=""), lambda _: None
-        )
+        prepared: Prepared = target.prepare(artifacts, target._planned(artifacts["site"][0]), lambda _: None)
         assert prepared.candidate
         self.cloudfront.by_hand(serving(prepared.candidate))
         return prepared.candidate

@@ -283,6 +283,31 @@ def test_a_partially_uploaded_site_is_deleted_with_its_release() -> None:
     assert set(site.s3.objects) == whole
 
 
+def test_the_base_of_another_release_is_kept_until_that_is_deleted() -> None:
+    """A site that reads unchanged files from an earlier release's folder never loses them."""
+    site = sites.Site()
+    first = site.serve(sites.OLD)
+    target, artifacts = site.target("v1.4.0"), site.upload(sites.NEW)
+    planned = target.plan(artifacts, {}, weighted=True).candidate
+    keeper = Sites(application="storefront", spec=sites.SPEC, s3=site.s3)  # type: ignore[arg-type]
+    (base,) = keeper.stored([first])
+    second = target.prepare(artifacts, planned, lambda _: None).candidate
+    assert second is not None
+    assert second["data"]["base"] == first["id"]
+    (found,) = keeper.stored([first, second])
+    assert found.name == f"site {second['id']}"
+    with pytest.raises(
+        TargetInvalid, match=f"site {second['id']} reads files from the folder of {base.name}"
+    ):
+        keeper.delete(base)
+    target.exists(second)
+    keeper.delete(found)
+    (found,) = keeper.stored([first, second])
+    assert found.name == base.name
+    keeper.delete(found)
+    assert site.s3.objects == {}
+
+
 def _after(calls: int, real: Any) -> Any:
     left = [calls]
 

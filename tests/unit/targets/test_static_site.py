@@ -26,7 +26,7 @@ from tagship.targets import static_site
 from tagship.targets.kind import Move
 from tagship.targets.static_site_adapter import StaticSite
 from tagship.targets.static_site_bucket import Bucket
-from tagship.targets.static_site_function import Code
+from tagship.targets.static_site_function import Code, Serving
 from tagship.targets.static_site_package import hashed_pattern, headers_of, look_into
 from tests.unit.tables import aws_error
 from tests.unit.targets.sites import NEW, NOTHING, OLD, SPEC, Site, pack, serving
@@ -272,8 +272,10 @@ def test_each_file_is_stored_where_the_function_looks_for_it(release: Planned) -
     assert {key.removeprefix(folder) for key in s3.objects if key.startswith(folder)} == {
         "index.html",
         "prices.html",
-        "logo.png",
     }
+    (old,) = live(release.site)
+    assert s3.objects[f"releases/{old}/logo.png"] == NEW["logo.png"], "unchanged, so it stays where it is"
+    assert Serving.of(release.candidate, 100).folder("logo.png") == old
     assert {key for key in s3.objects if key.startswith("immutable/")} == {
         "immutable/assets/app-New.js",
         "immutable/assets/app-Old.js",
@@ -286,23 +288,116 @@ def test_each_file_is_stored_where_the_function_looks_for_it(release: Planned) -
     assert s3.headers["immutable/assets/app-New.js"]["CacheControl"].endswith("immutable")
 
 
-def test_an_unchanged_file_is_not_uploaded_again(site: Site) -> None:
-    site.serve({**OLD, "basket.pdf": BASKET})
+def test_an_unchanged_file_is_neither_uploaded_nor_copied_again(site: Site) -> None:
+    old = site.serve({**OLD, "basket.pdf": BASKET})
     planned = Planned(site, {**OLD, "basket.pdf": BASKET, "index.html": b"new"})
     site.faults.calls.clear()
     planned.prepare()
     calls = site.faults.calls
-    assert calls.count("copy_object") == 1
-    assert calls.count("put_object") == 4, "three small files and the list; no hashed file, no large one"
-    assert site.s3.objects[f"releases/{planned.candidate['id']}/basket.pdf"] == BASKET
+    assert calls.count("copy_object") == 0
+    assert calls.count("put_object") == 2, "the page that changed, and the list"
+    assert Serving.of(planned.candidate, 100).folder("basket.pdf") == old["id"]
+
+
+def renamed(number: int) -> dict[str, bytes]:
+    """So many small files that a list of them does not fit into a function's code."""
+    return {f"data/release-{number}/chart-{at}.json": b"%d" % at for at in range(80)}
+
+
+WIDE = {**OLD, "basket.pdf": BASKET, **renamed(1)}
+
+
+def test_a_release_with_too_many_changes_has_all_its_files_in_its_own_folder(site: Site) -> None:
+    site.serve(WIDE)
+    planned = Planned(site, {**NEW, "basket.pdf": BASKET, **renamed(2)})
+    site.faults.calls.clear()
+    planned.prepare()
+    assert "base" not in planned.candidate["data"]
+    assert site.faults.calls.count("copy_object") == 1, "S3 copies the large file"
+    own = f"releases/{planned.candidate['id']}/"
+    assert site.s3.objects[f"{own}basket.pdf"] == BASKET
+    assert site.s3.objects[f"{own}logo.png"] == NEW["logo.png"]
 
 
 def test_a_file_that_cannot_be_copied_is_uploaded(site: Site) -> None:
-    old = site.serve({**OLD, "basket.pdf": BASKET})
-    planned = Planned(site, {**NEW, "basket.pdf": BASKET})
+    old = site.serve(WIDE)
+    planned = Planned(site, {**NEW, "basket.pdf": BASKET, **renamed(2)})
     del site.s3.objects[f"releases/{old['id']}/basket.pdf"]
     planned.prepare()
     assert site.s3.objects[f"releases/{planned.candidate['id']}/basket.pdf"] == BASKET
+
+
+def test_a_full_release_copies_what_the_current_one_reads_from_its_base(site: Site) -> None:
+    first = site.serve(WIDE)
+    second = following(site, {**WIDE, "index.html": b"second"}, "v1.4.0")
+    assert second["data"]["base"] == first["id"]
+    planned = Planned(site, {**NEW, "basket.pdf": BASKET, **renamed(2)}, tag="v1.5.0")
+    planned.prepare()
+    assert site.faults.calls.count("copy_object") == 1
+    assert site.s3.objects[f"releases/{planned.candidate['id']}/basket.pdf"] == BASKET
+
+
+def following(site: Site, files: Mapping[str, bytes], tag: str) -> Revision:
+    """A release that was planned on the one that serves, and serves alone since."""
+    made = Planned(site, files, tag=tag).prepare()
+    site.cloudfront.by_hand(serving(made))
+    return made
+
+
+def test_every_release_reads_from_a_complete_one(site: Site) -> None:
+    """However many releases follow, a file is in one of two folders."""
+    first = site.serve(OLD)
+    second = following(site, {**OLD, "index.html": b"second"}, "v1.4.0")
+    third = following(site, {**OLD, "index.html": b"third", "logo.png": b"another"}, "v1.5.0")
+    fourth = following(site, {**OLD, "index.html": b"fourth"}, "v1.6.0")
+    assert [each["data"]["base"] for each in (second, third, fourth)] == [first["id"]] * 3
+    assert third["data"]["differs"] == ["index.html", "logo.png"]
+    assert fourth["data"]["differs"] == ["index.html"], "the logo is again the first one"
+    for each in (first, second, third, fourth):
+        site.target().exists(each)
+
+
+def test_a_removed_file_is_not_read_from_the_base(site: Site) -> None:
+    site.serve(OLD)
+    candidate = Planned(site).prepare()
+    assert "about/index.html" in candidate["data"]["differs"]
+    assert f"releases/{candidate['id']}/about/index.html" not in site.s3.objects
+
+
+def test_the_same_package_again_changes_nothing_or_gets_a_folder_of_its_own(site: Site) -> None:
+    first = site.serve(OLD)
+    second = following(site, NEW, "v1.4.0")
+    assert Planned(site, NEW, tag="v1.4.1").change.nothingToChange
+    back = following(site, OLD, "v1.5.0")
+    assert back["id"] not in (first["id"], second["id"]), "no list of an earlier release is overwritten"
+    assert back["data"]["differs"] == []
+    assert Planned(site, OLD, tag="v1.5.1").change.nothingToChange
+
+
+@pytest.mark.parametrize("path", ["a+b.html", "a b.html", "100%.html", "café.html"])
+def test_a_path_that_can_be_written_in_two_ways_is_not_left_to_the_function(site: Site, path: str) -> None:
+    site.serve({**OLD, path: b"one"})
+    candidate = Planned(site, {**OLD, path: b"two"}).prepare()
+    assert "base" not in candidate["data"]
+
+
+@pytest.mark.parametrize("lost", ["logo.png", "about/index.html"])
+def test_a_release_whose_base_has_lost_a_file_is_refused(site: Site, lost: str) -> None:
+    first = site.serve(OLD)
+    second = following(site, {**OLD, "index.html": b"second"}, "v1.4.0")
+    del site.s3.objects[f"releases/{first['id']}/{lost}"]
+    with pytest.raises(BaselineMissing, match=f"{lost} is missing"):
+        site.target().exists(second)
+    with pytest.raises(BaselineMissing):
+        site.target().restorable(second)
+
+
+def test_a_base_that_nobody_recorded_is_refused(site: Site) -> None:
+    site.serve(OLD)
+    second = following(site, {**OLD, "index.html": b"second"}, "v1.4.0")
+    changed: Revision = {**second, "data": {**second["data"], "differs": []}}
+    with pytest.raises(BaselineMissing, match="with another base"):
+        site.target().exists(changed)
 
 
 def test_a_large_upload_continues_where_it_stopped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,8 +423,8 @@ def test_a_large_upload_continues_where_it_stopped(site: Site, monkeypatch: pyte
         assert prepared.candidate is None
     assert prepared.candidate is not None
     folder = f"releases/{prepared.candidate['id']}/"
-    assert sum(key.startswith(folder) for key in site.s3.objects) == 13
-    assert site.faults.writes == 13 + 1 + 5, "each file once, the one new hashed file, and five lists"
+    assert sum(key.startswith(folder) for key in site.s3.objects) == 12
+    assert site.faults.writes == 12 + 1 + 5, "each changed file once, the one new hashed file, and five lists"
 
 
 def test_progress_with_missing_files_is_not_trusted(site: Site) -> None:

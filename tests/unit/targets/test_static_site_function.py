@@ -6,12 +6,13 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tagship.targets.static_site_function import MOST_BYTES, Code, Serving
-from tagship.targets.static_site_package import hashed_pattern, is_hashed
+from tagship.targets.static_site_package import File, differing, hashed_pattern, is_hashed
 
 PATTERN = hashed_pattern(["assets/", "_next/static/"])
 OLD, NEW = "a" * 16, "b" * 16
@@ -100,11 +101,26 @@ def test_a_function_that_serves_nothing_can_have_its_stacks_code() -> None:
 
 def test_the_longest_code_fits_cloudfronts_limit() -> None:
     folders = [f"{number:02}{'x' * 98}/" for number in range(20)]
-    longest = [
-        Serving(id="f" * 16, digest="f" * 64, percent=50, hashed=hashed_pattern(folders), paths="single-page")
-    ] * 2
-    whole = Code(application="a" * 40, tag="v" * 128, fence=10**15, serves=tuple(longest))
-    assert len(whole.text().encode()) <= MOST_BYTES
+    full = Serving(
+        id="f" * 16, digest="f" * 64, percent=50, hashed=hashed_pattern(folders), paths="single-page"
+    )
+    patched = replace(full, hashed=PATTERN, base="e" * 16, differs=tuple(most_paths()))
+    for serves in ((full, full), (patched, patched), (full, patched)):
+        whole = Code(application="a" * 40, tag="v" * 128, fence=10**15, serves=serves)
+        assert len(whole.text().encode()) <= MOST_BYTES
+
+
+def most_paths() -> list[str]:
+    """As many changed paths as a release may have that reads the others from its base."""
+    same, changed, found = File(size=1, crc=1), File(size=1, crc=2), list[str]()
+    for number in range(1000):
+        paths = {f'"{number}.html' for number in range(number)}
+        before = dict.fromkeys(paths, same) | {"same.html": same}
+        differs = differing(before, before | dict.fromkeys(paths, changed), pattern=PATTERN)
+        if differs is None:
+            return found
+        found = differs
+    raise AssertionError("no list is too long")
 
 
 # ---- what the function does ------------------------------------------------------------------------------------------
@@ -130,6 +146,36 @@ def test_paths_are_mapped_to_the_releases_files() -> None:
         events = [uri for kind, uri in expected if kind == paths]
         found = uris(code(site(OLD, 100, paths=paths)), *map(asked, events))
         assert dict(zip(events, found, strict=True)) == {uri: expected[paths, uri] for uri in events}
+
+
+def test_a_file_that_has_not_changed_is_read_from_the_base() -> None:
+    differs = ("index.html", "gone.png", "logo@2x.png", ".well-known/security")
+    release = Serving(
+        id=NEW, digest=NEW * 4, percent=100, hashed=PATTERN, paths="folders", base=OLD, differs=differs
+    )
+    expected = {
+        "/": f"/releases/{NEW}/index.html",
+        "/index.html": f"/releases/{NEW}/index.html",
+        "/about": f"/releases/{OLD}/about/index.html",
+        "/gone.png": f"/releases/{NEW}/gone.png",
+        "/logo.png": f"/releases/{OLD}/logo.png",
+        "/logo@2x.png": f"/releases/{NEW}/logo@2x.png",
+        "/logo%402x.png": f"/releases/{NEW}/logo%402x.png",
+        "/100%.png": f"/releases/{OLD}/100%.png",
+        "/.well-known/security": f"/releases/{NEW}/.well-known/security",
+        "/assets/app.js": "/immutable/assets/app.js",
+    }
+    found = uris(code(release), *map(asked, expected))
+    assert dict(zip(expected, found, strict=True)) == expected
+    for path in ("index.html", "logo.png", "gone.png"):
+        assert expected[f"/{path}"] == f"/releases/{release.folder(path)}/{path}", "Python decides the same"
+
+
+def test_code_of_an_earlier_tagship_has_no_base() -> None:
+    text = code(site(OLD, 100)).text()
+    earlier = text.replace(',"base":"","differs":[]', "")
+    assert earlier != text
+    assert Code.read(earlier) == code(site(OLD, 100))
 
 
 def test_a_visitor_stays_on_one_release_and_a_growing_share_only_adds_visitors() -> None:

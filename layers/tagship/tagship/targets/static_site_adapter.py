@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling
 from tagship.model.errors import (
@@ -31,13 +31,14 @@ from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.archive import shown
 from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
 from tagship.targets.static_site import HEADER, RELEASES, SITE, StaticSiteTarget, place_of
-from tagship.targets.static_site_bucket import Bucket
+from tagship.targets.static_site_bucket import Bucket, Upload
 from tagship.targets.static_site_function import RUNTIME, Code, Serving
 from tagship.targets.static_site_package import (
     MOST_BYTES,
     Files,
     changed_names,
     differences,
+    differing,
     files_of,
     hashed_pattern,
     is_hashed,
@@ -68,6 +69,13 @@ _UNUSED, _SPREADING = "UNASSOCIATED", "IN_PROGRESS"
 CloudFront documents no list of statuses, so any other one counts as deployed; the code itself is read back to verify
 it.
 """
+
+
+class _Shared(TypedDict):
+    """The folder that a release shares with an earlier one; no base if it shares none."""
+
+    base: str
+    differs: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +153,7 @@ class StaticSite:
         serving = self._one_release(self._copy(_LIVE))
         if serving is None:
             return None
-        files = self._bucket.verify(serving.id, hashed=serving.hashed, missing=BaselineMissing)
+        files = self._verify(self._revision(serving), missing=BaselineMissing)
         self._bucket.verify_hashed(files, hashed=serving.hashed, missing=BaselineMissing)
         return Finding(said=f"site {serving.id} ({len(files)} files)")
 
@@ -155,10 +163,10 @@ class StaticSite:
         live = self._copy(_LIVE)
         serving = self._one_release(live)
         baseline = self._revision(serving) | {"etag": live.version} if serving else None
-        candidate = self._planned(artifact, against=serving.id if serving else "")
-        if baseline and baseline["digest"] == candidate["digest"]:
+        if baseline and serving and baseline["digest"] == self._digest(artifact, base=serving.base):
             said = f"Nothing to change: {self._name} already serves this site, as {baseline['id']}."
             return Change(baseline=baseline, candidate=baseline, nothingToChange=True, summary=[said])
+        candidate = self._planned(artifact)
         after = self._directory(artifact, pinned)
         to = f"a new one ({count(len(after), 'file')}, {size(sum(file.size for file in after.values()))})"
         if serving is None:
@@ -167,7 +175,8 @@ class StaticSite:
                 "Nothing is served now: after a rollback, nothing would be served again",
             ]
             return Change(baseline=None, candidate=candidate, nothingToChange=False, summary=summary)
-        before = self._bucket.listing(serving.id, missing=BaselineMissing)
+        before = self._bucket.listing(serving.id, missing=BaselineMissing).files
+        candidate = self._planned(artifact, against=serving.id, **self._shared_with(serving, before, after))
         changed = changed_names(before, after, pattern=self._pattern)
         if kept := [path for path in changed if is_hashed(path, serving.hashed)]:
             raise TargetInvalid(
@@ -185,6 +194,20 @@ class StaticSite:
             warnings=removals(before, after, pattern=self._pattern),
         )
 
+    def _shared_with(self, serving: Serving, before: Files, after: Files) -> _Shared:
+        """The release whose folder has the files that do not change, and the paths that are not read from it.
+
+        It is the current release or, if that reads from a base itself, this base: so it is never more than one folder
+        further. Without one, all files are uploaded or copied into the new release's own folder.
+        """
+        base = serving.base or serving.id
+        if serving.base:
+            before = self._bucket.listing(base, missing=BaselineMissing).files
+        differs = differing(before, after, pattern=self._pattern)
+        if serving.hashed != self._pattern or differs is None:
+            return {"base": "", "differs": []}
+        return {"base": base, "differs": differs}
+
     def _settings(self, serving: Serving) -> list[str]:
         changes = []
         if serving.paths != self.spec.paths:
@@ -200,8 +223,9 @@ class StaticSite:
     def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
         """Uploads the site into its own folder, in as many calls as needed, and verifies it."""
         artifact, pinned = self._site(artifacts)
-        against = candidate["data"]["against"]
-        if self._planned(artifact, against=against) != candidate:
+        data = candidate["data"]
+        against, base, differs = data["against"], data.get("base", ""), data.get("differs", [])
+        if self._planned(artifact, against=against, base=base, differs=differs) != candidate:
             raise PlanChanged(
                 f"{self._release}: the files to upload are not the approved ones. No traffic was moved. "
                 "Publish a new tag to plan and approve it again."
@@ -211,15 +235,15 @@ class StaticSite:
         try:
             self._verify(site, missing=BaselineMissing)
         except BaselineMissing:
-            complete = self._bucket.fill(
-                site["id"],
-                pinned,
+            upload = Upload(
+                site=site["id"],
                 digest=site["digest"],
-                hashed=site["data"]["hashed"],
+                hashed=data["hashed"],
                 against=against,
-                seconds=_UPLOAD_SECONDS,
+                base=base,
+                differs=frozenset(differs),
             )
-            if not complete:
+            if not self._bucket.fill(upload, pinned, seconds=_UPLOAD_SECONDS):
                 return Prepared(wait=1)
         return Prepared(candidate=site)
 
@@ -331,8 +355,9 @@ class StaticSite:
             if refused and self._copy(_LIVE).text == text:
                 return written
         try:
-            if try_out and try_out["id"] in {it.id for it in serves}:
-                self._try_out(edited, try_out["id"])
+            for serving in serves:
+                if try_out and try_out["id"] == serving.id:
+                    self._try_out(edited, serving)
             with self._calling(f"publishing {self._name}", **_PRECONDITIONS):
                 self.cloudfront.publish_function(Name=self.spec.function, IfMatch=edited.etag)
         except TargetMoved:  # a duplicate published it, or our own attempt whose response was lost
@@ -368,7 +393,7 @@ class StaticSite:
             )
         return found, refused is not None
 
-    def _try_out(self, edited: Copy, site: str) -> None:
+    def _try_out(self, edited: Copy, serving: Serving) -> None:
         """Has CloudFront run the editable copy for a request that selects a release, so that visitors never get code
         that fails.
 
@@ -378,7 +403,7 @@ class StaticSite:
             "method": "GET",
             "uri": "/",
             "querystring": {},
-            "headers": {"host": {"value": "www.example.com"}, HEADER: {"value": site}},
+            "headers": {"host": {"value": "www.example.com"}, HEADER: {"value": serving.id}},
             "cookies": {},
         }
         event = {
@@ -397,7 +422,7 @@ class StaticSite:
         output = json.loads(found.get("FunctionOutput") or "{}")
         if (
             found.get("FunctionErrorMessage")
-            or output.get("request", {}).get("uri") != f"/{RELEASES}{site}/index.html"
+            or output.get("request", {}).get("uri") != f"/{RELEASES}{serving.folder('index.html')}/index.html"
         ):
             raise TargetInvalid(
                 f"{self._release}: CloudFront can't run {self._name} as it should: "
@@ -445,25 +470,40 @@ class StaticSite:
 
     # ---- revisions -------------------------------------------------------------------------------------------------
 
-    def _planned(self, artifact: Artifact, *, against: str) -> Revision:
-        whole = f"{artifact.sha256}\n{self._pattern}\n{self.spec.paths}"
+    def _planned(
+        self, artifact: Artifact, *, against: str = "", base: str = "", differs: Sequence[str] = ()
+    ) -> Revision:
         return {
             "id": "",
-            "digest": hashlib.sha256(whole.encode()).hexdigest(),
+            "digest": self._digest(artifact, base=base),
             "data": {
                 "hashed": self._pattern,
                 "paths": self.spec.paths,
                 "of": place_of(self.spec),
                 "against": against,
+                **_based(base, differs),
             },
         }
 
+    def _digest(self, artifact: Artifact, *, base: str) -> str:
+        """The base is part of it: the same package on another base is another folder."""
+        whole = f"{artifact.sha256}\n{self._pattern}\n{self.spec.paths}" + (f"\n{base}" if base else "")
+        return hashlib.sha256(whole.encode()).hexdigest()
+
     def _revision(self, serving: Serving) -> Revision:
         data = {"hashed": serving.hashed, "paths": serving.paths, "of": place_of(self.spec)}
+        data |= _based(serving.base, serving.differs)
         return {"id": serving.id, "digest": serving.digest, "data": data}
 
-    def _verify(self, revision: Revision, *, missing: type[TagshipError]) -> None:
-        self._bucket.verify(revision["id"], hashed=revision["data"]["hashed"], missing=missing)
+    def _verify(self, revision: Revision, *, missing: type[TagshipError]) -> Files:
+        data = revision["data"]
+        return self._bucket.verify(
+            revision["id"],
+            hashed=data["hashed"],
+            base=data.get("base", ""),
+            differs=frozenset(data.get("differs", ())),
+            missing=missing,
+        )
 
     def _is_ours(self, recorded: Revision) -> bool:
         """Whether the record belongs to this site. The application's target may have changed since."""
@@ -501,6 +541,11 @@ class StaticSite:
             f"{self._release}: {self._name} was changed by someone else after the plan was made: it serves "
             f"{_described(live)}. Tagship did not overwrite it."
         )
+
+
+def _based(base: str, differs: Sequence[str]) -> dict[str, Any]:
+    """Nothing, if all files of a release are in its own folder."""
+    return {"base": base, "differs": list(differs)} if base else {}
 
 
 def _shares(move: Move) -> tuple[Serving, ...]:

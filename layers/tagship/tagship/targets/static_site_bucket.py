@@ -1,7 +1,7 @@
 """The site's bucket: each release's own folder, the hashed files that all releases share, and the file lists.
 
-No release changes or deletes what was written. So an earlier release can be restored, and an open browser tab finds its
-files.
+A release reads files that have not changed from the folder of an earlier one, its base. No release changes or deletes
+what was written. So an earlier release can be restored, and an open browser tab finds its files.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import json
 import time
 import zipfile
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -43,6 +43,66 @@ _HEAD = {"403": CredentialsRefused}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A release's files, and which of them are in the folder of its base. The base has all its files in its own."""
+
+    site: str
+    files: Files
+    base: str = ""
+    differs: Set[str] = frozenset()
+
+    def folder(self, path: str) -> str:
+        """The release whose folder has this path."""
+        return self.base if self.base and path not in self.differs else self.site
+
+    def own(self, folder: str, hashed: str) -> Files:
+        """The files that are expected in the folder of this release, without the hashed ones."""
+        return {
+            path: file
+            for path, file in self.files.items()
+            if not is_hashed(path, hashed) and self.folder(path) == folder
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """What `fill` has to do for one release."""
+
+    site: str
+    digest: str
+    hashed: str
+    against: str
+    """The release that the plan was compared with; empty if nothing serves."""
+    base: str
+    differs: Set[str]
+
+    def from_base(self, path: str) -> bool:
+        """Whether this release reads the path from the folder of its base."""
+        return bool(self.base) and path not in self.differs and not is_hashed(path, self.hashed)
+
+    @property
+    def listing(self) -> str:
+        """The key of the list of files of the complete release."""
+        return f"{LISTINGS}{self.site}.json"
+
+    @property
+    def part(self) -> str:
+        """The key of the list of files that have been uploaded so far."""
+        return f"{LISTINGS}{self.site}.part.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _There:
+    """What the bucket has when an upload begins or continues."""
+
+    before: Listing
+    """The files of the release that the plan was compared with."""
+    base: Files
+    shared: Mapping[str, int]
+    done: dict[str, File] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
     """One site's bucket, for one release. `title` names the release in errors."""
 
@@ -53,27 +113,33 @@ class Bucket:
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
-    def listing(self, site: str, *, missing: type[TagshipError]) -> Files:
+    def listing(self, site: str, *, missing: type[TagshipError]) -> Listing:
         """The files of a completely uploaded release. Raises `missing` if it is not complete."""
         found = self._json(f"{LISTINGS}{site}.json")
         if found is None:
             raise missing(f"{self.title}: the list of files of {self._release(site)} no longer exists.")
-        return _files(found)
+        return _listing(site, found)
 
-    def files_of(self, key: str) -> Files:
-        """The files in a file list; empty if there is no list."""
-        return _files(self._json(key) or {})
+    def listed(self, site: str, key: str) -> Listing:
+        """A file list, of a complete release or of a part; without files if there is no list."""
+        return _listing(site, self._json(key) or {})
 
-    def verify(self, site: str, *, hashed: str, missing: type[TagshipError]) -> Files:
-        """The files of a release, after checking that all are in its folder with the right size. Raises `missing` if
-        not.
+    def verify(
+        self, site: str, *, hashed: str, base: str, differs: Set[str], missing: type[TagshipError]
+    ) -> Files:
+        """The files of a release, after checking that all are in its folder or its base's, with the right size. Raises
+        `missing` if not.
 
         Hashed files are not checked here: they are in the folder that all releases share, where nothing is deleted.
         """
-        files = self.listing(site, missing=missing)
-        if wrong := self._wrong(site, files, hashed):
+        listing = self.listing(site, missing=missing)
+        if (listing.base, listing.differs) != (base, differs):
+            raise missing(
+                f"{self.title}: {self._release(site)} was uploaded to be read with another base than the one recorded."
+            )
+        if wrong := self._wrong(listing, hashed):
             raise missing(f"{self.title}: {self._release(site)} is not what was uploaded: {wrong}.")
-        return files
+        return listing.files
 
     def verify_hashed(self, files: Files, *, hashed: str, missing: type[TagshipError]) -> None:
         """Raises `missing` if a hashed file is gone or has another size."""
@@ -86,10 +152,15 @@ class Bucket:
                 f"{self.title}: {IMMUTABLE}{plain(gone[0])} in {self.name} is not what was uploaded."
             )
 
-    def _wrong(self, site: str, files: Files, hashed: str) -> str:
-        own = {path: file.size for path, file in files.items() if not is_hashed(path, hashed)}
-        there = self.sizes(f"{RELEASES}{site}/")
+    def _wrong(self, listing: Listing, hashed: str) -> str:
+        """In words. The folder of the base has files that this release has replaced; its own has no others."""
+        own = {path: file.size for path, file in listing.own(listing.site, hashed).items()}
+        there = self.sizes(f"{RELEASES}{listing.site}/")
         odd = sorted(path for path in own.keys() | there.keys() if own.get(path) != there.get(path))
+        if listing.base and not odd:
+            own = {path: file.size for path, file in listing.own(listing.base, hashed).items()}
+            there = self.sizes(f"{RELEASES}{listing.base}/")
+            odd = sorted(path for path in own if own[path] != there.get(path))
         if not odd:
             return ""
         what = (
@@ -103,57 +174,55 @@ class Bucket:
 
     # ---- uploading -------------------------------------------------------------------------------------------------
 
-    def fill(
-        self, site: str, pinned: PinnedObject, *, digest: str, hashed: str, against: str, seconds: float
-    ) -> bool:
+    def fill(self, upload: Upload, pinned: PinnedObject, *, seconds: float) -> bool:
         """Uploads missing files in parallel. Returns False if `seconds` were not enough; the next call continues.
 
-        `against` is the release that the plan was compared with. S3 checks each file's SHA-256. When all are uploaded,
-        their number and sizes are checked again, and only then is the release's file list written.
+        All files of the package are read and compared by their SHA-256, also those that the base has. S3 checks each
+        uploaded file's SHA-256. When all are there, their number and sizes are checked again, and only then is the
+        release's file list written.
 
         Raises PlanChanged, TargetInvalid.
         """
-        ends, part = self.clock() + seconds, f"{LISTINGS}{site}.part.json"
-        before = _files(self._json(f"{LISTINGS}{against}.json") or {}) if against else {}
-        there, shared = self.sizes(f"{RELEASES}{site}/"), self.sizes(IMMUTABLE)
-        done = {
-            path: file
-            for path, file in _files(self._json(part) or {}).items()
-            if (shared if is_hashed(path, hashed) else there).get(path) == file.size
-        }
+        ends, there = self.clock() + seconds, self._there(upload)
         try:
             with zipfile.ZipFile(self.opened(pinned)) as archive:
-                complete = self._upload(
-                    site, archive, done, before, shared, hashed=hashed, against=against, ends=ends
-                )
+                complete = self._upload(upload, archive, there, ends=ends)
         except UNREADABLE as error:
             raise TargetInvalid(
                 f"{self.title}: the package cannot be unpacked: {plain(str(error))}. No traffic was moved."
             ) from error
-        if complete and (wrong := self._wrong(site, done, hashed)):
+        listing = Listing(site=upload.site, files=there.done, base=upload.base, differs=upload.differs)
+        if complete and (wrong := self._wrong(listing, upload.hashed)):
             raise TargetInvalid(
-                f"{self.title}: {self._release(site)} is not what was uploaded: {wrong}. No traffic was moved."
+                f"{self.title}: {self._release(upload.site)} is not what was uploaded: {wrong}. No traffic was moved."
             )
-        self._keep(f"{LISTINGS}{site}.json" if complete else part, digest, done)
+        self._keep(upload.listing if complete else upload.part, upload.digest, listing)
         return complete
 
-    def _upload(
-        self,
-        site: str,
-        archive: zipfile.ZipFile,
-        done: dict[str, File],
-        before: Files,
-        shared: Mapping[str, int],
-        *,
-        hashed: str,
-        against: str,
-        ends: float,
-    ) -> bool:
-        uploads: deque[tuple[str, File, Future[None]]] = deque()
+    def _there(self, upload: Upload) -> _There:
+        against, base = upload.against, upload.base
+        before = self.listed(against, f"{LISTINGS}{against}.json") if against else Listing(site="", files={})
+        full = self.listed(base, f"{LISTINGS}{base}.json") if base and base != against else before
+        own, shared = self.sizes(f"{RELEASES}{upload.site}/"), self.sizes(IMMUTABLE)
+        part = self.listed(upload.site, upload.part)
+        return _There(
+            before=before,
+            base=full.files if base else {},
+            shared=shared,
+            done={
+                path: file
+                for path, file in part.files.items()
+                if (shared if is_hashed(path, upload.hashed) else own).get(path) == file.size
+                or (upload.from_base(path) and full.files.get(path) == file)
+            },
+        )
+
+    def _upload(self, upload: Upload, archive: zipfile.ZipFile, there: _There, *, ends: float) -> bool:
+        done, uploads = there.done, deque[tuple[str, File, Future[None]]]()
 
         def settle() -> None:
-            path, file, upload = uploads.popleft()
-            upload.result()
+            path, file, uploaded = uploads.popleft()
+            uploaded.result()
             done[path] = file
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -165,22 +234,15 @@ class Bucket:
                     break
                 body = archive.read(entry)
                 file = File(size=len(body), crc=entry.CRC, sha256=hashlib.sha256(body).hexdigest())
-                known = before.get(path)
-                if known and file.looks_like(known) and file.sha256 != known.sha256:
-                    raise PlanChanged(
-                        f"{self.title}: {plain(path)} was made to look unchanged, but its content differs. No "
-                        "traffic was moved. Find out who built this release."
-                    )
-                unchanged = known is not None and known.sha256 == file.sha256
-                if is_hashed(path, hashed):
-                    if unchanged and shared.get(path) == file.size:
-                        done[path] = file
-                        continue
-                    upload = pool.submit(self._share, path, file, body)
+                if self._is_there(upload, path, file, there):
+                    done[path] = file
+                    continue
+                if is_hashed(path, upload.hashed):
+                    uploaded = pool.submit(self._share, path, file, body)
                 else:
-                    source = f"{RELEASES}{against}/{path}" if unchanged and file.size >= _COPIED_BYTES else ""
-                    upload = pool.submit(self._own, f"{RELEASES}{site}/{path}", path, file, body, source)
-                uploads.append((path, file, upload))
+                    key, source = f"{RELEASES}{upload.site}/{path}", _source(path, file, there.before)
+                    uploaded = pool.submit(self._own, key, path, file, body, source)
+                uploads.append((path, file, uploaded))
                 while (
                     len(uploads) > 2 * _AT_ONCE or sum(it.size for _, it, _ in uploads) > _MOST_WAITING_BYTES
                 ):
@@ -188,6 +250,26 @@ class Bucket:
             while uploads:
                 settle()
         return len(done) == len(entries(archive))
+
+    def _is_there(self, upload: Upload, path: str, file: File, there: _There) -> bool:
+        """Whether this release reads it from where it is: the shared folder, or its base's."""
+        from_base = upload.from_base(path)
+        for known in (there.before.files.get(path), there.base.get(path) if from_base else None):
+            if known and file.looks_like(known) and file.sha256 != known.sha256:
+                raise PlanChanged(
+                    f"{self.title}: {plain(path)} was made to look unchanged, but its content differs. No "
+                    "traffic was moved. Find out who built this release."
+                )
+        if from_base and there.base.get(path) != file:
+            raise PlanChanged(
+                f"{self.title}: {plain(path)} is not in site {upload.base}, which the plan reads it from. No traffic "
+                "was moved. Publish a new tag to plan and approve it again."
+            )
+        return from_base or (
+            is_hashed(path, upload.hashed)
+            and there.before.files.get(path) == file
+            and there.shared.get(path) == file.size
+        )
 
     def _share(self, path: str, file: File, body: bytes) -> None:
         """Uploads a hashed file, once for all releases; never overwrites it."""
@@ -228,9 +310,10 @@ class Bucket:
             raise
         return bool(answer["CopyObjectResult"].get("ChecksumSHA256") == _base64(file.sha256))
 
-    def _keep(self, key: str, digest: str, files: Files) -> None:
-        listed = {path: asdict(file) for path, file in sorted(files.items())}
-        body = json.dumps({"digest": digest, "files": listed}, separators=(",", ":")).encode()
+    def _keep(self, key: str, digest: str, listing: Listing) -> None:
+        listed = {path: asdict(file) for path, file in sorted(listing.files.items())}
+        said = {"digest": digest, "base": listing.base, "differs": sorted(listing.differs), "files": listed}
+        body = json.dumps(said, separators=(",", ":")).encode()
         file = File(size=len(body), crc=0, sha256=hashlib.sha256(body).hexdigest())
         self._put(key, body, file, headers_of("list.json", hashed=False))
 
@@ -341,8 +424,21 @@ class _Ranged(io.RawIOBase):
         return len(piece)
 
 
-def _files(listing: Mapping[str, Any]) -> dict[str, File]:
-    return {path: File(**file) for path, file in listing.get("files", {}).items()}
+def _source(path: str, file: File, before: Listing) -> str:
+    """The key that S3 can copy the file from; empty if it is new, changed, or small."""
+    if file.size < _COPIED_BYTES or before.files.get(path) != file:
+        return ""
+    return f"{RELEASES}{before.folder(path)}/{path}"
+
+
+def _listing(site: str, found: Mapping[str, Any]) -> Listing:
+    """Lists of an earlier Tagship name no base."""
+    return Listing(
+        site=site,
+        files={path: File(**file) for path, file in found.get("files", {}).items()},
+        base=found.get("base", ""),
+        differs=frozenset(found.get("differs", ())),
+    )
 
 
 def _base64(sha256: str) -> str:

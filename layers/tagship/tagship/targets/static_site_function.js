@@ -7,8 +7,21 @@ function handler(event) {
   }
   const path = fileOf(request.uri, release.paths);
   const isHashed = new RegExp(release.hashed).test(path.substring(1));
-  request.uri = (isHashed ? '/immutable' : '/releases/' + release.id) + path;
+  request.uri = (isHashed ? '/immutable' : '/releases/' + folderOf(release, path)) + path;
   return request;
+}
+
+// Files that have not changed since the release's base are in the folder of the base.
+function folderOf(release, path) {
+  return release.base && release.differs.indexOf(decoded(path).substring(1)) < 0 ? release.base : release.id;
+}
+
+function decoded(path) {
+  try {
+    return decodeURIComponent(path);
+  } catch (error) {
+    return path;
+  }
 }
 
 // A request may ask for one of the releases that serve; all others stay with one by a hash of who asks.

@@ -10,9 +10,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from tagship.model.records import Revision
 
@@ -32,6 +32,14 @@ class Serving:
     hashed: str
     """A regular expression, valid in JavaScript and in Python, for the paths of hashed files."""
     paths: str
+    base: str = ""
+    """The earlier release whose folder has the files that have not changed; empty if all are in the release's own."""
+    differs: tuple[str, ...] = ()
+    """The paths that are not read from the base: changed, added or removed since. A removed one is in neither place."""
+
+    def folder(self, path: str) -> str:
+        """The release whose folder has this path; as the function decides."""
+        return self.base if self.base and path not in self.differs else self.id
 
     @classmethod
     def of(cls, revision: Revision, percent: int) -> Serving:
@@ -43,7 +51,15 @@ class Serving:
             percent=percent,
             hashed=data["hashed"],
             paths=data["paths"],
+            base=data.get("base", ""),
+            differs=tuple(data.get("differs", ())),
         )
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> Self:
+        """From the function's code. Code of an earlier Tagship names no base."""
+        serving = cls(**said)
+        return replace(serving, differs=tuple(serving.differs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +96,7 @@ class Code:
                 application=str(said.get("application", "")),
                 tag=str(said.get("tag", "")),
                 fence=int(said.get("fence", 0)),
-                serves=tuple(Serving(**each) for each in said["serves"]),
+                serves=tuple(Serving.read(each) for each in said["serves"]),
             )
         except (ValueError, KeyError, TypeError):
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mimetypes
 import re
 import stat
@@ -28,6 +29,11 @@ _PAGE_BYTES = 1024 * 1024
 _KEY_BYTES = 900
 """The longest path in bytes. S3 limits keys to 1024 bytes, and the folder takes some of them."""
 
+MOST_CODE = 2_500
+"""The longest pattern of hashed names and list of differing paths in a function's code, in bytes, so that the code of two
+releases fits."""
+_WRITTEN_ONE_WAY = re.compile(r"[!-$&-*,-~]+")
+"""Printable ASCII without `%`, `+` and the space. S3 reads a `+` in an address as a space."""
 _NAMED_BY_HASH = (
     r".*[.-]((?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,}|(?=[0-9A-Z]*[0-9])(?=[0-9A-Z]*[A-Z])[0-9A-Z]{8})"
     r"(\.[A-Za-z0-9]+)+$"
@@ -256,6 +262,19 @@ def differences(before: Files, after: Files, *, pattern: str) -> list[str]:
     if new or old:
         lines.append(f"Hashed files: {new} added, {old} no longer used; these stay reachable for open tabs.")
     return lines or ["No file is added, changed or removed."]
+
+
+def differing(before: Files, after: Files, *, pattern: str) -> list[str] | None:
+    """The paths of files that are changed, added or removed. Hashed files are not among them.
+
+    None if a release should not share the other files: there are none, the list is too long for the function's code, or
+    a path has a character that browsers and S3 write in more than one way.
+    """
+    paths = sorted(path for path in before.keys() | after.keys() if not is_hashed(path, pattern))
+    found = [path for path in paths if path not in after or not after[path].looks_like(before.get(path))]
+    if len(found) == len(paths) or not all(map(_WRITTEN_ONE_WAY.fullmatch, found)):
+        return None
+    return found if len(json.dumps(pattern)) + len(json.dumps(found)) <= MOST_CODE else None
 
 
 def removals(before: Files, after: Files, *, pattern: str) -> list[str]:

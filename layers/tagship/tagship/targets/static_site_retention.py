@@ -13,7 +13,7 @@ from tagship.model.errors import TargetInvalid
 from tagship.model.records import Revision
 from tagship.targets.kind import Stored
 from tagship.targets.static_site import IMMUTABLE, LISTINGS, RELEASES, StaticSiteTarget, place_of
-from tagship.targets.static_site_bucket import Bucket
+from tagship.targets.static_site_bucket import Bucket, Listing
 from tagship.targets.static_site_package import is_hashed
 from tagship.text.plain import line
 
@@ -36,8 +36,10 @@ class Sites:
     s3: S3Client
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """Lists every release, including partial uploads. The ledger says which release is still in progress."""
-        sizes = self._sizes()
+        """Lists every release, including partial uploads, but not the base of another one. The ledger says which release
+        is still in progress."""
+        sizes, listings = self._sizes(), list(self._listings())
+        bases = {listing.base for listing in listings}
         return [
             Stored(
                 name=f"site {site}",
@@ -48,7 +50,7 @@ class Sites:
                 ],
                 size=sizes.get(site, 0),
             )
-            for site in sorted(sizes.keys() | self._listed())
+            for site in sorted((sizes.keys() | {listing.site for listing in listings}) - bases)
         ]
 
     def delete(self, stored: Stored) -> None:
@@ -58,19 +60,22 @@ class Sites:
         hashed = {revision["data"]["hashed"] for revision in stored.revisions}
         if not site or "/" in site:
             raise TargetInvalid(f"{self.application}: {stored.name} is not a site. It was not deleted.")
-        others = {path for key in self._keys_of_others(site) for path in self._bucket.files_of(key)}
+        listings = list(self._listings())
+        if using := sorted(it.site for it in listings if it.base == site):
+            raise TargetInvalid(
+                f"{self.application}: site {using[0]} reads files from the folder of {stored.name}. It was not deleted."
+            )
+        others = {path for listing in listings if listing.site != site for path in listing.files}
+        own = {path for listing in listings if listing.site == site for path in listing.files}
         lists = [f"{LISTINGS}{site}{ending}" for ending in _ENDINGS]
-        own = {path for key in lists for path in self._bucket.files_of(key)}
         alone = [path for path in own if path not in others and any(is_hashed(path, each) for each in hashed)]
         self._delete(f"{RELEASES}{site}/{path}" for path in self._bucket.sizes(f"{RELEASES}{site}/"))
         self._delete(f"{IMMUTABLE}{path}" for path in alone)
         self._delete(lists)
 
-    def _keys_of_others(self, site: str) -> Iterator[str]:
-        return (f"{LISTINGS}{name}" for name in self._bucket.sizes(LISTINGS) if _site_of(name) != site)
-
-    def _listed(self) -> set[str]:
-        return {_site_of(name) for name in self._bucket.sizes(LISTINGS)}
+    def _listings(self) -> Iterator[Listing]:
+        for name in self._bucket.sizes(LISTINGS):
+            yield self._bucket.listed(_site_of(name), f"{LISTINGS}{name}")
 
     def _sizes(self) -> Mapping[str, int]:
         """The size in bytes of each release's own folder."""
