@@ -38,13 +38,12 @@ class Package:
     """Problems as sentences, each with a remedy; empty if there are none."""
 
 
-def look_into(
-    file: IO[bytes], *, handler: str = "", runtime: str = "", layers: Sequence[int] = ()
-) -> Package:
+def look_into(file: IO[bytes], *, handler: str, runtime: str, layers: Sequence[int] = ()) -> Package:
     """Finds all problems of a package at once.
 
-    `handler` and `runtime` are the function's own; without them the handler is not checked. `layers` are the zipped sizes
-    of its layers, in bytes: all that Lambda says of their size. A handler that is not in the package may be in a layer.
+    `handler` and `runtime` are the function's own; if they are empty, the handler is not checked. `layers` are the zipped
+    sizes of its layers, in bytes: all that Lambda says of their size. A handler that is not in the package may be in a
+    layer.
     """
     if problem := unreadable(file):
         return Package(problems=(problem,))
@@ -108,7 +107,7 @@ def _handler(
         return [problem for source in sources for problem in _compiled(archive, source)]
     if layers:  # it may be in a layer
         return []
-    folders = {name.split("/", 1)[0] for name in entries}
+    folders = {name.partition("/")[0] for name in entries}
     if len(folders) == 1 and (top := folders.pop()) and any(f"{top}/{name}" in entries for name in wanted):
         return [
             (
@@ -125,17 +124,18 @@ def _handler(
 
 
 def _wanted(handler: str, runtime: str) -> list[str]:
-    """The possible names of the handler's file; empty if unknown."""
+    """The possible names of the handler's file; empty if unknown or outside the package."""
     if handler.startswith("/"):
         return []
     endings = next((ends for language, ends in _ENDINGS if runtime.startswith(language)), ())
     if runtime.startswith("python"):
         module = handler.rpartition(".")[0].replace(".", "/")
     elif runtime.startswith("ruby"):
-        module = handler.split(".", 1)[0]
+        module = handler.partition(".")[0]
     else:  # Node.js: what follows the first point of the file's name leads to the function inside the module
         folder, slash, name = handler.rpartition("/")
-        module = f"{folder}{slash}{name.split('.', 1)[0]}" if "." in name else ""
+        file, point, _ = name.partition(".")
+        module = f"{folder}{slash}{file}" if point else ""
     return [f"{module}{ending}".removeprefix("./") for ending in endings] if module else []
 
 
@@ -153,7 +153,7 @@ def _compiled(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> list[str]:
     if entry.file_size > _SOURCE_BYTES or entry.flag_bits & 1 or entry.compress_type not in _UNPACKED:
         return []
     with archive.open(entry) as source:
-        text = source.read(_SOURCE_BYTES)
+        text = source.read(_SOURCE_BYTES)  # never more, whatever size the directory claims
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -168,7 +168,10 @@ def _compiled(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> list[str]:
         ]
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         return [
-            f"{plain(entry.filename)} is not valid Python: {plain(str(error) or type(error).__name__)}. Fix it."
+            (
+                f"{plain(entry.filename)} is too complex for Python to compile ({type(error).__name__}). Simplify it, "
+                "then create the zip again."
+            )
         ]
     return []
 
