@@ -64,6 +64,25 @@ def test_a_version_is_in_use_if_something_points_at_it(function: FakeLambda) -> 
     }
 
 
+def test_callers_are_only_looked_up_for_a_version_of_a_release_that_nothing_else_uses(
+    function: FakeLambda,
+) -> None:
+    """Fault 97: it takes two requests for each version."""
+    function.triggers = {
+        number: ["arn:aws:sqs:us-east-1:000000000000:orders"] for number in function.versions
+    }
+    stored = versions(function).stored(known(function)[:2])
+    assert [(each.name, each.used) for each in stored] == [
+        ("version 1", "the alias live points at it"),
+        ("version 2", "a trigger from arn:aws:sqs:us-east-1:000000000000:orders"),
+        ("version 3", ""),
+    ]
+
+
+def test_deleting_a_version_frees_the_size_of_its_code(function: FakeLambda) -> None:
+    assert [each.size for each in versions(function).stored([])] == [1_048_576] * 3
+
+
 def test_a_recreated_function_has_no_versions_of_the_releases(function: FakeLambda) -> None:
     recorded = known(function)
     function.versions["3"]["CodeSha256"] = "another function's version 3"
@@ -85,12 +104,44 @@ def test_a_version_with_its_own_concurrency_is_in_use(function: FakeLambda) -> N
     assert uses(function)["version 3"] == "it has provisioned concurrency"
 
 
+def test_a_function_without_provisioned_concurrency_has_unused_versions(function: FakeLambda) -> None:
+    """The embedded engine answers with an error instead of an empty list."""
+    function.refuses["get_provisioned_concurrency_configs"] = aws_error(
+        "ProvisionedConcurrencyConfigNotFoundException", status=404
+    )
+    assert uses(function)["version 3"] == ""
+
+
+@pytest.mark.parametrize(
+    "refused, looked",
+    [
+        ("get_versions", "looking at the versions of storefront"),
+        ("get_aliases", "looking at the aliases of storefront"),
+        ("get_provisioned_concurrency_configs", "looking at the concurrency of storefront"),
+    ],
+)
+@pytest.mark.parametrize(
+    "code, raised",
+    [("AccessDeniedException", CredentialsRefused), ("ResourceNotFoundException", TargetInvalid)],
+)
+def test_what_could_not_be_looked_at_is_reported(
+    function: FakeLambda, refused: str, looked: str, code: str, raised: type[Exception]
+) -> None:
+    function.refuses[refused] = aws_error(code, status=403, message="AWS's own words")
+    with pytest.raises(raised) as failed:
+        versions(function).stored(known(function))
+    assert str(failed.value) == f"storefront: {looked}: AWS refused ({code}): AWS's own words"
+
+
 @pytest.mark.parametrize("number", ["", "$LATEST", "live"])
 def test_only_versions_are_ever_deleted(function: FakeLambda, number: str) -> None:
     """Without a version's number Lambda deletes the function with all its versions."""
-    revisions: Any = [{"id": number, "digest": "", "data": {}}] if number else []
-    with pytest.raises(TargetInvalid, match=r"is not one published version\. It was not deleted"):
-        versions(function).delete(Stored(name=f"version {number}", revisions=revisions))
+    with pytest.raises(TargetInvalid) as refused:
+        versions(function).delete(Stored(name=f"version {number}", revisions=[]))
+    assert (
+        str(refused.value)
+        == f"storefront: version {number} is not one published version. It was not deleted."
+    )
     assert "delete_function" not in function.calls
 
 

@@ -54,13 +54,13 @@ class Versions:
             uses = [f"the alias {name} points at it" for name in aliases.get(number, ())]
             uses += ["it has provisioned concurrency"] if number in provisioned else []
             if revisions and not uses:  # the other versions are kept anyway
-                uses += [each.said for each in callers(self.client, arn=self._arn, qualifier=number)]
+                uses = [each.said for each in callers(self.client, arn=self._arn, qualifier=number)]
             stored = Stored(
                 name=f"version {number}{self._ending}",
                 revisions=revisions,
                 stored_as=f"{number} {version['CodeSha256']}",
                 used=listed(uses),
-                size=int(version.get("CodeSize", 0)),
+                size=version["CodeSize"],
             )
             found.append(stored)
         return found
@@ -141,7 +141,7 @@ class Versions:
         except ClientError as error:
             if code_of(error) != "ProvisionedConcurrencyConfigNotFoundException":
                 raise
-            return set()
+            return set()  # the embedded engine's answer; AWS returns an empty list
         found = [each for page in pages for each in page["ProvisionedConcurrencyConfigs"]]
         return {each["FunctionArn"].rpartition(":")[2] for each in found}
 
