@@ -87,6 +87,7 @@ ROOMS: Mapping[str, Room] = {
             "unit/targets/test_lambda_callers.py",
             "unit/targets/test_lambda_calls.py",
             "unit/targets/test_lambda_functions.py",
+            "unit/targets/test_lambda_keeping.py",
             "unit/targets/test_lambda_look_into.py",
             "unit/targets/test_lambda_functions_conformance.py",
             "unit/targets/test_lambda_package.py",

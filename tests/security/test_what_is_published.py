@@ -34,7 +34,11 @@ NOT_CONFIGURED = {
 STATES = {"VpcId", "OptimizationStatus", "Error", "CodeSize", "SigningJobArn", "SigningProfileVersionArn"}
 """Inside a field: values that AWS reports and nobody configures."""
 DEFAULTS = {"PassThrough", "None", "Text", "x86_64"}
-WITH_ITS_ARN = {"Layers", "FileSystemConfigs"}
+REQUIRED: dict[str, dict[str, Any]] = {
+    "Layers": {"Arn": "one"},
+    "FileSystemConfigs": {"Arn": "one", "LocalMountPath": "/mnt/one"},
+}
+"""What AWS always reports with a field."""
 MODEL: Any = botocore.session.get_session().get_service_model("lambda")
 
 
@@ -63,8 +67,7 @@ def configured() -> list[tuple[str, Any]]:
         if name in NOT_CONFIGURED:
             continue
         found += [
-            (name, [{"Arn": "one", **value[0]}] if name in WITH_ITS_ARN else value)
-            for value in examples(shape)
+            (name, [REQUIRED[name] | value[0]] if name in REQUIRED else value) for value in examples(shape)
         ]
     return found
 
@@ -73,7 +76,7 @@ def configured() -> list[tuple[str, Any]]:
 def test_everything_that_could_be_swapped_after_approval_is_in_the_digest_and_shown(
     name: str, value: Any
 ) -> None:
-    before: dict[str, Any] = {"Layers": [{"Arn": "one"}], "FileSystemConfigs": [{"Arn": "one"}]}
+    before = {name: [reported] for name, reported in REQUIRED.items()}
     after = before | {name: value}
     assert digest_of(before, "code") != digest_of(after, "code")
     assert differences(before, after)

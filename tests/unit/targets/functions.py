@@ -72,7 +72,9 @@ class FakeLambda:
     addresses: dict[str, str] = field(default_factory=dict)
     """Its function URLs, by qualifier."""
     code_used: int = 0
-    """Bytes of the account's 75 GiB for code."""
+    """Bytes of the account's storage for code that are used."""
+    code_quota: int = 75 * 1024**3
+    """Bytes of the account's storage for code."""
     calls: list[str] = field(default_factory=list)
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
     """Actions of others right before an operation, once."""
@@ -179,7 +181,7 @@ class FakeLambda:
     def get_account_settings(self) -> dict[str, Any]:
         self._called("get_account_settings", self.name)
         return {
-            "AccountLimit": {"TotalCodeSize": 75 * 1024**3},
+            "AccountLimit": {"TotalCodeSize": self.code_quota},
             "AccountUsage": {"TotalCodeSize": self.code_used},
         }
 

@@ -9,14 +9,11 @@ from typing import Any
 
 import pytest
 
-from tagship.model.errors import BaselineMissing, TargetInvalid
-from tagship.targets.lambda_configuration import differences
-from tagship.targets.lambda_keeping import room_for
+from tagship.model.errors import BaselineMissing
+from tagship.targets.lambda_configuration import differences, digest_of
 from tagship.targets.lambda_package import MOST_UNZIPPED
 from tests.unit.tables import aws_error
 from tests.unit.targets.functions import OLD, FakeLambda, artifacts, digest, target
-
-GIB = 1024**3
 
 
 def zipped(**files: str) -> bytes:
@@ -87,7 +84,7 @@ def test_a_package_that_is_too_large_is_not_even_read():
     )
 
 
-# ---- the function's file systems, and the account's room for code ---------------------------------------------------
+# ---- the function's file systems ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -106,27 +103,10 @@ def test_a_file_system_is_named_with_its_path_and_whatever_else_it_has(mounted, 
     ]
 
 
-@pytest.mark.parametrize(
-    "used, size, warned",
-    [(60 * GIB, 1, False), (67.5 * GIB, 0, False), (67.5 * GIB, 1, True), (75 * GIB - 5, 5, True)],
-)
-def test_an_account_with_little_room_for_code_is_a_warning(used, size, warned):
-    functions = FakeLambda(code_used=int(used))
-    said = room_for(functions, size, release="storefront v1.4.0")
-    expected = (
-        f"The account's storage for Lambda code is nearly full: {used / GIB:.1f} of 75 GiB are used. Delete old versions "
-        "(`tagship retention` shows which), or request a higher quota."
-    )
-    assert said == (expected if warned else "")
-
-
-def test_a_package_that_does_not_fit_is_refused_with_what_to_do():
-    with pytest.raises(
-        TargetInvalid,
-        match=r"^storefront v1\.4\.0: the account's storage for Lambda code is full: 75\.0 of 75 GiB are used, and the "
-        r"release needs 2\.0 MiB\. Nothing was changed\. Delete old versions .* Then retry the release\.$",
-    ):
-        room_for(FakeLambda(code_used=75 * GIB - 1), 2 * 1024**2, release="storefront v1.4.0")
+def test_the_digest_does_not_depend_on_the_order_in_which_aws_reports_a_file_systems_fields():
+    mounted = {"Arn": "arn:efs:1", "LocalMountPath": "/mnt/data", "Mode": "ro", "Owner": "shop"}
+    reported = ({"FileSystemConfigs": [dict(each)]} for each in (mounted.items(), reversed(mounted.items())))
+    assert len({digest_of(each, "code") for each in reported}) == 1
 
 
 def test_an_empty_package_has_one_problem():
