@@ -477,6 +477,21 @@ def test_the_current_revision_covers_all_functions(functions):
         target(functions).serving()
 
 
+def test_a_revision_is_described_by_its_versions(functions, release):
+    alone = FakeFunctions.of("storefront")
+    assert {
+        "no alias": KIND.describe(spec(), None),
+        "planned": KIND.describe(spec("worker"), release.change.candidate),
+        "one function": KIND.describe(spec(), target(alone).serving()),
+        "two functions": KIND.describe(spec("worker"), release.candidate),
+    } == {
+        "no alias": "",
+        "planned": "",
+        "one function": "version 1",
+        "two functions": "version 2 of storefront and version 2 of worker",
+    }
+
+
 # ---- what the target keeps of earlier releases ---------------------------------------------------------------------
 
 
