@@ -7,7 +7,9 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+from botocore.config import Config
 
+from tagship.aws import clients
 from tagship.ledger import releases
 from tagship.model.errors import ApplicationUnknown
 from tagship.model.release import Status
@@ -49,7 +51,7 @@ def client(ledger):
 
 @pytest.fixture
 def runtime(ledger, client):
-    aws = SimpleNamespace(client=lambda service: client)
+    aws = SimpleNamespace(client=lambda service, config: client)
     return Runtime(settings=Settings(stage="production", ledger_table="ledger"), aws=aws, now=ledger.now)
 
 
@@ -57,6 +59,12 @@ def the_release(runtime):
     return runtime.release(
         {"release": {"application": APPLICATION, "tag": TAG, "attempt": 1}, "execution": EXECUTION}
     )
+
+
+def test_only_the_ledgers_requests_are_sent_unchecked():
+    """It packs its items itself. An empty name in another service's address would reach another resource."""
+    checked = {name: it.parameter_validation for name, it in vars(clients).items() if isinstance(it, Config)}
+    assert [name for name, checks in checked.items() if not checks] == ["LEDGER"]
 
 
 def test_a_release_is_read_once_and_only_when_needed(runtime, ledger, client):

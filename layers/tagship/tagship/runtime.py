@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aws_lambda_powertools import Logger
 
-from tagship.aws.clients import Aws, Errand
+from tagship.aws.clients import LEDGER, Aws, Errand
 from tagship.aws.rights import ClientAs
 from tagship.aws.secrets import RecentSecrets
 from tagship.ledger import releases
@@ -72,7 +72,7 @@ class Runtime:
     def ledger(self) -> Ledger:
         """The ledger, with the function's own role."""
         return Ledger(
-            client=self.aws.client("dynamodb"),
+            client=self.aws.client("dynamodb", config=LEDGER),
             table=self.settings.ledger_table,
             stage=self.settings.stage,
             now=self.now,

@@ -29,6 +29,8 @@ _CONFIG = Config(
     tcp_keepalive=True,
 )
 """For calls that take milliseconds: at most 9 s with both attempts."""
+LEDGER = _CONFIG.merge(Config(parameter_validation=False))
+"""For the ledger, which packs its items itself: to have boto3 check them once more takes as long as to send them."""
 UPLOADING = Config(
     connect_timeout=2,
     read_timeout=18,
