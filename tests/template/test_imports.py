@@ -245,16 +245,30 @@ def room_of(name: str) -> str:
 def test_optional_parts_of_the_page_are_loaded_only_when_enabled() -> None:
     """A sign-in's libraries cost more than the whole page."""
     assert {module.name for module in modules() if roots(at_top(module)) & {"jwt", "cryptography"}} == set()
-    known = {module.name for module in modules()}
-    loaded, waiting = set(), {"functions.approval_page"}
-    while waiting:
-        name = waiting.pop()
-        loaded.add(name)
-        (found,) = [module for module in modules() if module.name == name]
-        waiting |= (at_top(found) & known) - loaded
+    loaded = loaded_by("functions.approval_page")
     assert "tagship.approval.page.page" in loaded
     options = {"signin.login", "signin.provider", "page.slack_actions", "page.github_jobs"}
     assert loaded & {f"tagship.approval.{option}" for option in options} == set()
     assert "tagship.model.application" not in loaded, (
         "the nouns of a configuration are a fifteenth of its cold start"
     )
+
+
+@pytest.mark.parametrize("function", ["notify", "broadcast", "preserve"])
+def test_what_sends_notices_loads_no_configuration_and_no_kind_of_target(function: str) -> None:
+    """They run about fifty times for each release, and none of them looks at a target."""
+    loaded = loaded_by(f"functions.{function}")
+    assert {"tagship.model.application", "tagship.targets", "tagship.health"} & loaded == set()
+
+
+def loaded_by(name: str) -> set[str]:
+    """The modules of ours that are imported when this one is; a module also imports the packages that it is in."""
+    known = {module.name: module for module in modules()}
+    loaded: set[str] = set()
+    waiting = {name}
+    while waiting:
+        name = waiting.pop()
+        loaded.add(name)
+        parents = {name.rsplit(".", parts)[0] for parts in range(1, name.count(".") + 1)}
+        waiting |= ((at_top(known[name]) | parents) & known.keys()) - loaded
+    return loaded

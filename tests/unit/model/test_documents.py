@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tagship.health import kinds
-from tagship.model.application import WINDOW_WORDS, AllAtOnce, Application, Canary, Linear, Step, Steps
+from tagship.model.application import AllAtOnce, Application, Canary, Linear, Step, Steps
 from tagship.model.documents import DocumentInvalid, as_document, read_application, read_manifest
-from tagship.model.fields import ByType
+from tagship.model.fields import WINDOW_WORDS, ByType
 from tagship.model.release import MANIFEST_BYTES, Manifest
 from tagship.targets import KINDS
 from tests.unit.builders import GONE, application, changed, manifest

@@ -19,6 +19,8 @@ from tagship.model.fields import (
     CONFIG,
     FUNCTION_NAME,
     REGION,
+    WINDOW,
+    WINDOW_WORDS,
     ByType,
     Duration,
     Example,
@@ -54,14 +56,6 @@ SIGNING_KEY = Matching(
 )
 """A KMS key by its alias, since the stack's right to verify is a right on such aliases."""
 SigningAlgorithm = Literal["ECDSA_SHA_256", "RSASSA_PSS_SHA_256"]
-
-WINDOW = (
-    r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:[-,](?:Mon|Tue|Wed|Thu|Fri|Sat|Sun))*"
-    r" (?:[01]\d|2[0-3]):[0-5]\d-(?:(?:[01]\d|2[0-3]):[0-5]\d|24:00) [A-Za-z][A-Za-z0-9_+/-]{0,63}$"
-)
-WINDOW_WORDS = (
-    "days, times and a time zone, like Mon-Thu 09:00-16:00 Europe/Berlin or Sat,Sun 22:00-02:00 UTC"
-)
 
 Stage = Literal["development", "staging", "production"]
 Bake = Annotated[int, Duration(), at.Ge(0), at.Le(1200)]

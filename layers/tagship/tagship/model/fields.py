@@ -201,6 +201,13 @@ ROLE = Matching(
 )
 EXTERNAL_ID = Matching(r"^[\w+=,.@:/-]{2,1224}$", "2 to 1224 letters, digits and any of + = , . @ : / -")
 ALARM_NAME = Matching(r"^.{1,255}$", "an alarm's name, 1 to 255 characters")
+WINDOW = (
+    r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:[-,](?:Mon|Tue|Wed|Thu|Fri|Sat|Sun))*"
+    r" (?:[01]\d|2[0-3]):[0-5]\d-(?:(?:[01]\d|2[0-3]):[0-5]\d|24:00) [A-Za-z][A-Za-z0-9_+/-]{0,63}$"
+)
+WINDOW_WORDS = (
+    "days, times and a time zone, like Mon-Thu 09:00-16:00 Europe/Berlin or Sat,Sun 22:00-02:00 UTC"
+)
 
 
 def can_be_kept(data: object) -> bool:

@@ -12,10 +12,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from tagship.model.application import WINDOW, WINDOW_WORDS, Gates
+from tagship.model.fields import WINDOW, WINDOW_WORDS
 from tagship.model.recurrence import Recurrence
+
+if TYPE_CHECKING:  # who only asks for freezes needs no whole configuration
+    from tagship.model.application import Gates
 
 EVERY_APPLICATION = "*"
 """The name that stands for all applications; no application can have it."""

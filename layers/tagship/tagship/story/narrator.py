@@ -12,7 +12,6 @@ from tagship.model.facts import FactKind
 from tagship.model.proposal import is_proposal
 from tagship.model.records import FactRecord, GateRecord, Known, configured
 from tagship.model.release import UNCHECKED, Status
-from tagship.targets import kind_of, spec_of
 from tagship.text.times import clock, moment, span
 from tagship.text.words import count, listed
 
@@ -560,6 +559,8 @@ def _rollback_failed(record: Known) -> list[str]:
     document, plan, manifest = configured(record), record.get("plan"), record.get("manifest")
     where, wanted = "the target", _before(record)
     if document.get("target"):
+        from tagship.targets import kind_of, spec_of  # for this ending alone
+
         spec = spec_of(document["target"])
         kind = kind_of(spec)
         where = kind.where(spec)
