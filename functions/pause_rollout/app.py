@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-from contextlib import suppress
 
 from tagship.approval.request.delivery import deliver, go_on
-from tagship.approval.request.pausing import asked_people
-from tagship.approval.request.request import seconds_left, send_links
+from tagship.approval.request.pausing import asked_people, notify
+from tagship.approval.request.request import reminders_due, seconds_left
 from tagship.aws.clients import QUICK
 from tagship.health.judging import shortly
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import timestamp
-from tagship.model.errors import NoChannelReached
 from tagship.model.records import Looked
 from tagship.model.rollout import longest_step
 from tagship.runtime import Event, Runtime, step
@@ -41,18 +39,13 @@ def handler(event: Event, runtime: Runtime) -> Event:
         go_on(stepfunctions, event["taskToken"])
         return {}
     looked = Looked(at=timestamp(now), checks=shortly(event["results"]))
-    approvals.waits_on(ledger, request["id"], event["taskToken"], looked=looked)
+    due = reminders_due(request, now)
+    approvals.waits_on(ledger, request["id"], event["taskToken"], looked=looked, reminders=due)
     if request["status"] == approvals.OPEN and seconds_left(request, now) <= 0:
         request = approvals.time_out(ledger, request, execution=execution)
     if request["status"] != approvals.OPEN:
         deliver(ledger, stepfunctions, request["id"])
-    elif not request["sent"]:
-        with suppress(NoChannelReached):  # it is recorded; operators can still resume it, and it has an end
-            send_links(
-                ledger,
-                {**request, "looked": looked},
-                client=functools.partial(runtime.aws.client, config=QUICK),
-                settings=settings,
-                now=now,
-            )
+    else:
+        client = functools.partial(runtime.aws.client, config=QUICK)
+        notify(ledger, {**request, "looked": looked}, client=client, settings=settings, now=now)
     return {}

@@ -142,6 +142,22 @@ def test_a_step_waits_for_one_person_whatever_else_happens_meanwhile(world: Worl
     client_of("stepfunctions").stop_execution(executionArn=newer)
 
 
+def test_people_are_reminded_in_a_pause_as_before_an_approval(world: World) -> None:
+    configured(world, approval={"approvers": ["ana@example.com"], "remindEvery": 1, "expires": 200})
+    arn, link = paused(world)
+    request = pause_of(world)["request"]
+
+    def again() -> list[Any] | None:
+        found = [mail for mail in world.mails("ana@example.com") if request in mail.body]
+        return found if len(found) > 1 else None
+
+    reminder = wait_for(again, "a reminder")[1]
+    assert reminder.subject.startswith("Reminder: continue storefront v1.0.0 in ")
+    wait_for(lambda: "Approvers Reminded" in world.facts("v1.0.0") or None, "the fact about it")
+    world.press(link, decide="approve")
+    assert world.ended(arn).status == "SUCCEEDED"
+
+
 def test_without_an_answer_the_release_is_rolled_back(world: World) -> None:
     """Fault 140."""
     configured(world, pause={"timeout": 1})

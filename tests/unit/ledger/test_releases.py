@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tagship.ledger import lock, releases
-from tagship.ledger.table import Fact, Item, Ledger
+from tagship.ledger.table import Fact, Item, Ledger, application_key
 from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockHeld, LockLost
 from tagship.model.facts import ENDINGS
 from tagship.model.release import Retry, Status
@@ -334,6 +334,36 @@ def test_a_release_that_lost_its_lock_cannot_succeed(ledger, clock):
     release(ledger, "v1.5.0")
     assert not end(ledger, Status.SUCCEEDED)
     assert end(ledger, Status.SUCCEEDED, "v1.5.0")
+
+
+def test_a_release_that_waits_for_a_paused_one_says_what_to_do(ledger):
+    release(ledger)
+    claimed = record(tag="v1.5.0", execution="arn:v1.5.0") | LITTLE
+    releases.claim(ledger, claimed)
+    newer = releases.get(ledger, "storefront", "v1.5.0")
+    taking = {"attempt": 1, "execution": "arn:v1.5.0", "seconds": 9}
+    with pytest.raises(
+        LockHeld, match=r"^storefront v1\.5\.0 waits: v1\.4\.0 is in progress\. Nothing was changed\.$"
+    ):
+        releases.take_lock(ledger, newer, **taking)
+    pause = {"number": 1, "state": "open", "until": "2026-11-23T15:05:00.000Z", "before": 1}
+    ledger.write(
+        ledger.update(
+            application_key("storefront"),
+            "RELEASE#v1.4.0",
+            only_if="attribute_exists(pk)",
+            pause=pause,
+            percent=10,
+        )
+    )
+    with pytest.raises(LockHeld) as held:
+        releases.take_lock(ledger, newer, **taking)
+    assert str(held.value) == (
+        "storefront v1.5.0 waits: v1.4.0 is in progress. Nothing was changed. The rollout of v1.4.0 is paused at 10 % and "
+        "waits for a person until 2026-11-23 15:05 UTC. Continue it (tagship resume storefront v1.4.0), roll it back "
+        "(tagship rollback storefront v1.4.0) or stop it (tagship abort storefront v1.4.0); then retry v1.5.0 if it "
+        "has ended."
+    )
 
 
 def test_a_lock_is_taken_only_if_the_release_is_unchanged_since_it_was_read(ledger):

@@ -211,9 +211,12 @@ def _end_pause(ledger: Ledger, request: RequestRecord, fact: Fact, *, status: st
         return False
 
 
-def waits_on(ledger: Ledger, approval_id: str, token: str, *, looked: Looked | None = None) -> None:
-    """The state machine waits with a new task token; the previous one is invalid. `looked` is the latest look at health."""
-    seen: dict[str, Any] = {"looked": looked} if looked else {}
+def waits_on(
+    ledger: Ledger, approval_id: str, token: str, *, looked: Looked | None = None, reminders: int = 0
+) -> None:
+    """The state machine waits with a new task token; the previous one is invalid. In a pause, `looked` is the latest look
+    at health, and `reminders` the number of those that were due."""
+    seen: dict[str, Any] = {"looked": looked, "reminders": reminders} if looked else {}
     ledger.write(
         ledger.update(
             _pk(approval_id),

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from tagship.ledger import lock
 from tagship.ledger.table import Change, Fact, Item, Ledger, Refused, application_key, timestamp
-from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockLost, PauseOrdered
+from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockHeld, LockLost, PauseOrdered
 from tagship.model.facts import ENDING_KINDS, ENDINGS, FactKind
 from tagship.model.proposal import is_proposal
 from tagship.model.records import (
@@ -24,6 +24,7 @@ from tagship.model.records import (
 )
 from tagship.model.release import Retry, Status
 from tagship.text.plain import shorten
+from tagship.text.times import moment
 
 CURRENT = "CURRENT"
 _STORED = ("pk", "sk", "kind", "open")
@@ -564,15 +565,36 @@ def take_lock(
         status=Status.RUNNING,
         execution=execution,
     )
-    return lock.acquire(
-        ledger,
-        application=application,
-        tag=tag,
-        attempt=attempt,
-        execution=execution,
-        seconds=seconds,
-        details=details,
-        only_while=[running],
+    try:
+        return lock.acquire(
+            ledger,
+            application=application,
+            tag=tag,
+            attempt=attempt,
+            execution=execution,
+            seconds=seconds,
+            details=details,
+            only_while=[running],
+        )
+    except LockHeld as error:
+        if words := _paused_before(ledger, record):
+            raise LockHeld(f"{error} {words}") from error
+        raise
+
+
+def _paused_before(ledger: Ledger, record: ReleaseRecord) -> str:
+    """What people can do if the release that has the lock is paused: it may keep the lock longer than others wait."""
+    application, holder = record["application"], lock.holder(ledger, record["application"])
+    if holder is None or holder.tag == record["tag"]:
+        return ""
+    other = get(ledger, application, holder.tag)
+    pause, named = other.get("pause"), f"{application} {holder.tag}"
+    if pause is None or pause["state"] != "open":
+        return ""
+    return (
+        f"The rollout of {holder.tag} is paused at {other.get('percent', 0)} % and waits for a person until "
+        f"{moment(pause['until']):%Y-%m-%d %H:%M} UTC. Continue it (tagship resume {named}), roll it back (tagship rollback "
+        f"{named}) or stop it (tagship abort {named}); then retry {record['tag']} if it has ended."
     )
 
 

@@ -527,6 +527,8 @@ class RequestRecord(NewRequest):
     delivered: NotRequired[bool]
     looked: NotRequired[Looked]
     """In a pause: how healthy the candidate was when it was last looked at."""
+    reminders: NotRequired[int]
+    """In a pause: how many reminders were due at that time."""
 
 
 class LockRecord(TypedDict, total=False):

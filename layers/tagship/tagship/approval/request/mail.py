@@ -72,6 +72,11 @@ def _subject(shown: View, kind: _Kind) -> str:
         "escalation": f"Still undecided: {asked}{left}",
     }
     if pause := shown["pause"]:
+        if kind == "reminder":
+            return line(
+                f"Reminder: continue {shown['application']} {shown['tag']} in {shown['stage']}?{left}",
+                _SUBJECT_AT_MOST,
+            )
         paused = f"Continue {shown['application']} {shown['tag']} in {shown['stage']}? Paused at {pause['percent']} %"
         return line(paused, _SUBJECT_AT_MOST)
     return line(words[kind], _SUBJECT_AT_MOST)

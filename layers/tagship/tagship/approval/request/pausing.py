@@ -1,16 +1,20 @@
-"""The request of a paused rollout: opened once for each pause, then read again at each look at health."""
+"""The request of a paused rollout: opened once for each pause, then read again at each look at health, with reminders."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, cast
 
 from tagship.approval.quorum import policy_of
-from tagship.approval.request.request import pause_request_of
+from tagship.approval.request.request import pause_request_of, remind, reminders_due, send_links
 from tagship.ledger import approvals, groups, pauses
 from tagship.ledger.table import Ledger
+from tagship.model.errors import NoChannelReached
 from tagship.model.people import person
 from tagship.model.records import PauseRecord, ReleaseRecord, RequestRecord
+from tagship.settings import Settings
 
 
 def asked_people(
@@ -34,6 +38,25 @@ def asked_people(
     began = pauses.asked_at(ledger, seconds=pause["timeout"])
     opened = cast("PauseRecord", {**pause, "state": "open", "request": wanted["id"], **began})
     return approvals.ask_in_a_pause(ledger, record, wanted, opened, execution=execution)
+
+
+def notify(
+    ledger: Ledger,
+    request: RequestRecord,
+    *,
+    client: Callable[[str], Any],
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Sends the links once, and then a reminder whenever one is due and has not been counted.
+
+    If no channel reaches anyone, that is recorded: operators can still resume the rollout, and the pause has an end.
+    """
+    if not request["sent"]:
+        with suppress(NoChannelReached):
+            send_links(ledger, request, client=client, settings=settings, now=now)
+    elif reminders_due(request, now) > request.get("reminders", 0):
+        remind(ledger, request, client=client, settings=settings, now=now)
 
 
 def _new(record: ReleaseRecord, *, shift: int) -> PauseRecord | None:

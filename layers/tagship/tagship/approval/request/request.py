@@ -127,7 +127,6 @@ def pause_request_of(
         "required": 1,
         "rules": [],
         "countInEveryRule": False,
-        "remindEvery": 0,
         "escalateTo": [],
         "expiresAt": timestamp(now + timedelta(seconds=pause["timeout"])),
     }
@@ -185,6 +184,12 @@ def remind(
             data={"approvers": waiting, "escalatedTo": escalated, "expiresAt": request["expiresAt"]},
         )
     )
+
+
+def reminders_due(request: RequestRecord, now: datetime) -> int:
+    """How many reminders there should have been by now: one after each `remindEvery`."""
+    every = int(request.get("remindEvery") or 0)
+    return int((now - moment(request["askedAt"])).total_seconds() // every) if every else 0
 
 
 def escalated_to(request: RequestRecord, now: datetime) -> list[str]:
