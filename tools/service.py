@@ -25,7 +25,8 @@ HOME = ROOT / "examples" / "ecs"
 NAME, CLUSTER, TASKS = "catalog", "shop", 2
 BEFORE = "v0.9.0"
 """What runs before the first release."""
-_ROLES = ("task", "execution")
+ROLES = tuple(f"arn:aws:iam::{ACCOUNT}:role/{NAME}-{role}" for role in ("task", "execution"))
+"""The roles that the example's tasks use."""
 _VERSION = "x-catalog-version"
 
 
@@ -45,17 +46,8 @@ class Service:
     @classmethod
     def install(cls, engine: Engine, *, stage: str, **_: object) -> Service:
         """Creates the cluster, the task's roles, and the service with the tasks of an older version."""
-        ecs, iam = engine.client("ecs"), engine.client("iam")
-        trust = {
-            "Effect": "Allow",
-            "Principal": {"Service": "ecs-tasks.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-        for role in _ROLES:
-            iam.create_role(
-                RoleName=f"{NAME}-{role}",
-                AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-            )
+        ecs = engine.client("ecs")
+        create_roles(engine)
         ecs.create_cluster(clusterName=CLUSTER)
         images, broken = {digest_of(BEFORE): BEFORE}, set[str]()
         ecs.register_task_definition(**task(BEFORE))
@@ -83,9 +75,7 @@ class Service:
 
     def configure(self, **changes: Any) -> dict[str, Any]:
         """Stores its application.yaml with this engine's addresses, and deploys the role that it needs."""
-        document = self._team.document(
-            taskRoles=[f"arn:aws:iam::{ACCOUNT}:role/{NAME}-{role}" for role in _ROLES]
-        )
+        document = self._team.document(taskRoles=list(ROLES))
         # one small machine does all the work here, so an answer may take its time; there is no load balancer with alarms
         check = {"url": f"{self.url}/health", "maxLatencyMs": 10_000, "timeoutSeconds": 10}
         document["health"] = {"checks": [{"type": "http", **check}]}
@@ -112,6 +102,20 @@ class Service:
     @property
     def _team(self) -> Team:
         return Team(engine=self.engine, stage=self.stage, application=NAME, home=HOME)
+
+
+def create_roles(engine: Engine) -> None:
+    """Creates the roles that the example's tasks use."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    for role in ROLES:
+        engine.client("iam").create_role(
+            RoleName=role.rpartition("/")[2],
+            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        )
 
 
 def digest_of(tag: str) -> str:

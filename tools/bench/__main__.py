@@ -1,7 +1,7 @@
 """`make bench`: everything is measured in one run on the embedded engine, and printed as one table.
 
     make bench [ARGS="--runs 5 --part releases --part functions --part gate --part health --part ledger
-                      --part notices --part applications --part site --part stack"]
+                      --part notices --part applications --part site --part stack --part service"]
 
 The table shows the aims, and nothing fails when one is missed: 0 when everything was measured, 1 when not.
 """
@@ -16,14 +16,36 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tools.bench import applications, functions, gate, health, ledger, notices, resources, rounds, site
+from tools.bench import (
+    applications,
+    functions,
+    gate,
+    health,
+    ledger,
+    notices,
+    resources,
+    rounds,
+    service,
+    site,
+)
 from tools.bench.releases import Releasing
 from tools.bench.table import Part, say, written
 from tools.stack import Engine, LocalError, build, deploy
 
 STAGE = "production"
 RUNS = 5
-PARTS = ("releases", "functions", "gate", "health", "ledger", "notices", "applications", "site", "stack")
+PARTS = (
+    "releases",
+    "functions",
+    "gate",
+    "health",
+    "ledger",
+    "notices",
+    "applications",
+    "site",
+    "stack",
+    "service",
+)
 
 
 def run(parts: Sequence[str], *, runs: int) -> int:
@@ -51,6 +73,7 @@ def run(parts: Sequence[str], *, runs: int) -> int:
             "applications": applications.measure,
             "site": lambda: site.measure(engine, stack["ReleaseBucketName"], runs=runs),
             "stack": lambda: resources.measure(engine, stack["ReleaseBucketName"], runs=runs),
+            "service": lambda: service.measure(engine, stack["ReleaseBucketName"], runs=runs),
         }
         before = os.getloadavg()[0]
         measured = [part for name in how if name in parts for part in how[name]()]
