@@ -45,6 +45,21 @@ UNAVAILABLE = [
         ),
     ),
     aws_error("WhateverItIsCalledNext", status=429),
+    # a bucket with a KMS key
+    aws_error("KMS.ThrottlingException"),
+    # what passes, under the name of what does not
+    aws_error(
+        "InvalidParameterValueException",
+        message="Error occurred while GetObject. S3 Error Code: InternalError. S3 Error Message: Please try again.",
+    ),
+    aws_error(
+        "InvalidParameterValueException", message="Error occurred while GetObject. S3 Error Code: SlowDown. …"
+    ),
+    aws_error(
+        "ClientException",
+        message="Too many concurrent attempts to create a new revision of the specified family.",
+    ),
+    aws_error("ValidationError", message="Rate exceeded"),
     aws_error("InternalFailure", status=500),
     aws_error("ServiceException", status=502),
     aws_error("", status=503),
@@ -58,6 +73,12 @@ FINAL = [
     aws_error("AccessDeniedException", status=403),
     aws_error("ResourceNotFoundException", status=404),
     aws_error("ValidationException"),
+    aws_error(
+        "InvalidParameterValueException",
+        message="Error occurred while GetObject. S3 Error Code: NoSuchVersion.",
+    ),
+    aws_error("ClientException", message="Too many volumes."),
+    aws_error("KMS.DisabledException"),
     NoCredentialsError(),
     ParamValidationError(report="a field is missing"),
 ]
@@ -115,3 +136,10 @@ def test_an_item_held_by_a_transaction_is_retryable(code: str) -> None:
     """Fault 68: botocore's standard mode does not try it again by itself."""
     with pytest.raises(AwsUnavailable), calling("Writing the lock"):
         raise aws_error(code)
+
+
+def test_a_named_refusal_that_will_pass_is_retried():
+    """Fault 39. The adapter names the code as final; the message says that it is not."""
+    error = aws_error("ClientException", message="Too many concurrent attempts to create a new revision")
+    with pytest.raises(AwsUnavailable), calling("Registering", ClientException=TargetInvalid):
+        raise error

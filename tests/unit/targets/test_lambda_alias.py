@@ -455,6 +455,45 @@ def test_a_write_whose_response_was_lost_is_recognized(functions, release):
     assert release.etag == functions.aliases["live"]["RevisionId"]
 
 
+def test_another_change_of_the_function_in_progress_is_waited_for(functions, release):
+    """Fault 95: Lambda answers so while it still applies another change; nobody has moved the alias."""
+    in_progress = aws_error("ResourceConflictException", status=409, message="An update is in progress")
+    functions.refuses["update_alias"] = in_progress
+    with pytest.raises(AwsUnavailable, match="An update is in progress"):
+        release.shift(10)
+    with pytest.raises(AwsUnavailable, match="An update is in progress"):
+        release.restore()
+    del functions.refuses["update_alias"]
+    release.shift(10)
+    assert functions.serving == ("1", {"2": 0.1})
+
+
+def test_a_version_that_cannot_be_read_yet_is_waited_for(functions):
+    """Fault 73: what was just published may not be visible at once."""
+    change = plan(functions)
+    read, unseen = functions._version, ["2", "2"]
+
+    def not_yet(version: str) -> dict[str, Any]:
+        if version in unseen:
+            unseen.remove(version)
+            raise aws_error("ResourceNotFoundException", status=404, message="Function not found")
+        return read(version)
+
+    functions._version = not_yet
+    assert prepare(functions, change).wait > 0
+    assert prepare(functions, change).wait > 0
+    assert prepare(functions, change).candidate["id"] == "2"
+    assert list(functions.versions) == ["1", "2"]
+
+
+@pytest.mark.parametrize("code", ["CodeVerificationFailedException", "InvalidCodeSignatureException"])
+def test_code_that_the_functions_signing_configuration_refuses_is_reported(functions, code):
+    """Fault 33: a function can require signed code."""
+    functions.refuses["get_ready (a dry run)"] = aws_error(code, message="The code signature is not valid")
+    with pytest.raises(TargetInvalid, match="The code signature is not valid"):
+        target(functions).dry_run(artifacts())
+
+
 # ---- shift ---------------------------------------------------------------------------------------------------------
 
 

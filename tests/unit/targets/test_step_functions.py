@@ -435,6 +435,20 @@ def test_a_late_step_of_the_same_release_reverts_itself_too(bench: MachineBench)
     assert bench.shares() == {"1": 50, "2": 50}
 
 
+def test_another_change_of_the_state_machine_in_progress_is_waited_for(bench: MachineBench) -> None:
+    """Fault 95: Step Functions refuses concurrent requests; nobody has moved the alias."""
+    release = prepared(bench)
+    bench.states.refused = (
+        "states:UpdateStateMachineAlias",
+        aws_error("ConflictException", message="Updating or deleting a resource can cause inconsistency."),
+    )
+    with pytest.raises(AwsUnavailable, match="can cause inconsistency"):
+        release.set_weight(10)
+    bench.states.refused = None
+    release.set_weight(10)
+    assert bench.shares() == {"1": 90, "2": 10}
+
+
 def test_a_late_first_move_is_removed_again(bench: MachineBench) -> None:
     bench.empty()
     release = prepared(bench)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -53,6 +54,13 @@ _TRANSIENT = frozenset(
     }
 )
 """AWS's transient errors: each service has its own names, and not all of them come with the status 429 or 5xx."""
+_WILL_PASS = re.compile(
+    r"S3 Error Code: (InternalError|SlowDown|ServiceUnavailable|RequestTimeout)\b"
+    r"|Too many concurrent attempts"
+    r"|Rate exceeded"
+)
+"""Words of errors that will pass, although AWS gives them a code that stands for final ones too: Lambda when S3 failed, ECS
+when two task definitions are registered at once, CloudFormation when it throttles."""
 INVOKING_AGAIN: Mapping[str, type[TagshipError]] = dict.fromkeys(
     (
         "ServiceException",
@@ -93,8 +101,13 @@ def is_unavailable(error: Exception) -> bool:
     """Throttled, 5xx, not reached, or interrupted during the response: a retry may help."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return code_of(error) in _TRANSIENT or status == 429 or status >= 500
+        code = code_of(error).removeprefix("KMS.")  # S3 so marks the errors of a bucket's key
+        return code in _TRANSIENT or status == 429 or status >= 500 or _will_pass(error)
     return isinstance(error, _LOST)
+
+
+def _will_pass(error: ClientError) -> bool:
+    return _WILL_PASS.search(message_of(error)) is not None
 
 
 @contextmanager
@@ -108,7 +121,7 @@ def calling(what: str, **refusals: type[TagshipError]) -> Iterator[None]:
         yield
     except ClientError as error:
         code = code_of(error)
-        if code in refusals:
+        if code in refusals and not _will_pass(error):
             raise refusals[code](f"{what}: AWS refused ({code}): {message_of(error)}") from error
         if is_unavailable(error):
             raise AwsUnavailable(

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of
 from tagship.aws.rights import function_arn
 from tagship.model.errors import (
+    AwsUnavailable,
     BaselineMissing,
     CandidateNotReady,
     LockLost,
@@ -300,10 +301,13 @@ class LambdaFunction:
         made(about_to_publish(candidate))  # should this step die before it can record the version's number
         try:
             version = self._publish(latest, code, pinned)
-        except CandidateNotReady:  # somebody, or a duplicate, changed it since it was read
+            found = self._configuration(version, missing=CandidateNotReady)
+        except CandidateNotReady:
+            # Somebody, or a duplicate, changed it since it was read; or the version cannot be read yet, and publishing again
+            # gives the same one.
             return Prepared(wait=_PACE_SECONDS)
         made({**candidate, "id": version})
-        published = self._as_approved(self._configuration(version), candidate, None, "is")
+        published = self._as_approved(found, candidate, None, "is")
         pace = _FIRST_SECONDS if self.uploads(candidate, latest) else _PACE_SECONDS
         return self._ready(candidate, version, published, pace=pace)
 
@@ -578,7 +582,8 @@ class LambdaFunction:
             with calling(
                 f"{self._release}: moving {self.name}",
                 PreconditionFailedException=TargetMoved,
-                ResourceConflictException=TargetMoved,
+                # Of an alias to create: it exists by now. Of one to change: another change of the function is in progress.
+                ResourceConflictException=TargetMoved if alias is None else AwsUnavailable,
                 ResourceNotFoundException=BaselineMissing,
                 **_REFUSED,
             ):
@@ -626,7 +631,10 @@ class LambdaFunction:
             )
 
     def _configuration(
-        self, version: str, *, missing: type[TargetInvalid | BaselineMissing] = TargetInvalid
+        self,
+        version: str,
+        *,
+        missing: type[TargetInvalid | BaselineMissing | CandidateNotReady] = TargetInvalid,
     ) -> Configuration:
         try:
             with calling(
@@ -655,6 +663,8 @@ class LambdaFunction:
             ResourceConflictException=CandidateNotReady,
             InvalidParameterValueException=TargetInvalid,
             CodeStorageExceededException=TargetInvalid,
+            CodeVerificationFailedException=TargetInvalid,
+            InvalidCodeSignatureException=TargetInvalid,
             **_REFUSED,
         )
 

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of
-from tagship.model.errors import BaselineMissing, LockLost, TagshipError, TargetInvalid, TargetMoved
+from tagship.model.errors import (
+    AwsUnavailable,
+    BaselineMissing,
+    LockLost,
+    TagshipError,
+    TargetInvalid,
+    TargetMoved,
+)
 from tagship.targets.step_functions import StepFunctionsTarget, alias_arn, machine_arn
 
 if TYPE_CHECKING:
@@ -159,7 +166,9 @@ class Alias:
                 for version, weight in routes.items()
             ],
         }
-        with calling(f"{self._release}: moving {self.name}", **_REFUSED):
+        # Of an alias to create: it exists by now. Of one to change: another change of the state machine is in progress.
+        conflict = TargetMoved if standing is None else AwsUnavailable
+        with calling(f"{self._release}: moving {self.name}", **{**_REFUSED, "ConflictException": conflict}):
             if standing is None:
                 self.states.create_state_machine_alias(name=self.spec.alias, **request)
             else:
