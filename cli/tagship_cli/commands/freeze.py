@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -392,9 +392,11 @@ def _again(now: datetime, since: str | None, rule: str, days: int, zone: str) ->
 
 
 def _there(zone: str) -> ZoneInfo:
+    from tagship.model.schedule import time_zone
+
     try:
-        return ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        return time_zone(zone)
+    except ValueError as error:
         raise click.UsageError(f"--zone: {zone!r} is not a time zone; use one like Europe/Berlin.") from error
 
 

@@ -240,6 +240,8 @@ def test_a_repeating_freeze_holds_every_year_until_it_is_lifted(stage: Any) -> N
             "--zone: 'Europe/Nowhere' is not a time zone",
         ),
         (("--repeat", "FREQ=YEARLY", "--zone", "../etc/passwd"), "is not a time zone"),
+        (("--repeat", "FREQ=YEARLY", "--zone", "localtime"), "is not a time zone"),
+        (("--repeat", "FREQ=YEARLY", "--from", "9999-12-31T00:00Z"), "--repeat: begins in a year"),
     ],
 )
 def test_an_invalid_repetition_is_refused(stage: Any, more: tuple[str, ...], said: str) -> None:

@@ -64,6 +64,8 @@ def recurrence(rule: str, *, zone: str, first: date, days: int) -> Recurrence:
         found = Recurrence(rule=text, zone=zone, first=first, days=days)
         begin = datetime.combine(first, time(), tzinfo=ZoneInfo(zone))
         near = list(islice(found.times(begin - timedelta(seconds=1)), 10))
+    except OverflowError as error:
+        raise ValueError("begins in a year that no calendar has") from error
     except ValueError as error:
         raise ValueError(f"is not an iCalendar rule: {error}") from error
     if not near or near[0][0] > begin + SEEN_AHEAD:

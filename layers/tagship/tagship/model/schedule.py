@@ -120,7 +120,7 @@ def window(text: str) -> Window:
     opens, closes = (_minutes(each) for each in times.split("-"))
     if opens == closes:
         raise ValueError("opens and closes at the same time; for a whole day, use 00:00-24:00")
-    return Window(text=text, days=_days(days), opens=opens, closes=closes, zone=_zone(zone))
+    return Window(text=text, days=_days(days), opens=opens, closes=closes, zone=time_zone(zone))
 
 
 def standing(windows: Sequence[Window], freezes: Sequence[Freeze], at: datetime) -> Standing:
@@ -252,8 +252,14 @@ def _days(text: str) -> frozenset[int]:
     return frozenset(days)
 
 
-def _zone(name: str) -> ZoneInfo:
+def time_zone(name: str) -> ZoneInfo:
+    """The IANA time zone of this name, not one that only this machine has (`localtime`, `posix/…`).
+
+    Raises ValueError, with a name that was probably meant.
+    """
     try:
+        if not name[:1].isupper() or name == "Factory":
+            raise ValueError(f"{name} is not in IANA's list")
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: `Europe` is a folder
         import difflib
