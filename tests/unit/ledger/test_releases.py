@@ -360,9 +360,9 @@ def test_a_release_that_waits_for_a_paused_one_says_what_to_do(ledger):
         releases.take_lock(ledger, newer, **taking)
     assert str(held.value) == (
         "storefront v1.5.0 waits: v1.4.0 is in progress. Nothing was changed. The rollout of v1.4.0 is paused at 10 % and "
-        "waits for a person until 2026-11-23 15:05 UTC. Continue it (tagship resume storefront v1.4.0), roll it back "
-        "(tagship rollback storefront v1.4.0) or stop it (tagship abort storefront v1.4.0); then retry v1.5.0 if it "
-        "has ended."
+        "waits for a person until 2026-11-23 15:05 UTC. Continue it (tagship resume storefront v1.4.0 --stage production), "
+        "roll it back (tagship rollback storefront v1.4.0 --stage production) or stop it (tagship abort storefront v1.4.0 "
+        "--stage production); then retry v1.5.0 if it has ended."
     )
 
 

@@ -593,8 +593,9 @@ def _paused_before(ledger: Ledger, record: ReleaseRecord) -> str:
         return ""
     return (
         f"The rollout of {holder.tag} is paused at {other.get('percent', 0)} % and waits for a person until "
-        f"{moment(pause['until']):%Y-%m-%d %H:%M} UTC. Continue it (tagship resume {named}), roll it back (tagship rollback "
-        f"{named}) or stop it (tagship abort {named}); then retry {record['tag']} if it has ended."
+        f"{moment(pause['until']):%Y-%m-%d %H:%M} UTC. Continue it (tagship resume {named} --stage {ledger.stage}), roll it "
+        f"back (tagship rollback {named} --stage {ledger.stage}) or stop it (tagship abort {named} --stage {ledger.stage}); "
+        f"then retry {record['tag']} if it has ended."
     )
 
 
