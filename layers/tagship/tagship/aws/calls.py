@@ -59,8 +59,8 @@ _WILL_PASS = re.compile(
     r"|Too many concurrent attempts"
     r"|Rate exceeded"
 )
-"""Words of errors that will pass, although AWS gives them a code that stands for final ones too: Lambda when S3 failed, ECS
-when two task definitions are registered at once, CloudFormation when it throttles."""
+"""Words of errors that will pass, although AWS gives them a code that stands for final ones too: S3's errors inside another
+service's, concurrent requests, and throttling."""
 INVOKING_AGAIN: Mapping[str, type[TagshipError]] = dict.fromkeys(
     (
         "ServiceException",
