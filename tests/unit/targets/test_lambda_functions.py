@@ -178,6 +178,18 @@ def test_every_function_s_callers_that_pass_its_alias_by_are_named(functions):
     assert "--function-name worker:live" in found.remedies[0]
 
 
+def test_the_warnings_of_all_functions_are_one_text(functions):
+    for name in ("storefront", "worker"):
+        functions[name].latest |= {
+            "LastUpdateStatus": "Failed",
+            "LastUpdateStatusReason": "the layer is gone",
+        }
+    assert target(functions).check(None).warning == (
+        "The last update of storefront failed: the layer is gone "
+        "The last update of worker failed: the layer is gone"
+    )
+
+
 def test_drift_of_one_function_stops_the_release_at_its_gate(functions, release):
     functions["worker"].point(functions["worker"].by_hand())
     with pytest.raises(TargetMoved, match="the alias live of worker points at version 3"):
@@ -186,7 +198,9 @@ def test_drift_of_one_function_stops_the_release_at_its_gate(functions, release)
 
 def test_the_room_for_code_must_do_for_all_uploads_together(functions):
     functions["storefront"].code_used = 75 * 1024**3 - len(NEW) - 1
-    with pytest.raises(TargetInvalid, match="storage for Lambda code is full"):
+    with pytest.raises(
+        TargetInvalid, match=r"^storefront v1\.4\.0: the account's storage for Lambda code is full: "
+    ):
         target(functions).dry_run(BROUGHT)
     functions["storefront"].code_used = 0
     assert target(functions).dry_run(BROUGHT).said == "All 2 uploads passed their dry runs."
@@ -208,6 +222,14 @@ def test_every_package_is_inspected_by_its_own_function_s_handler(functions):
     assert said.startswith("storefront: storefront.zip has 1 file")
     assert [problem.partition(": ")[0] for problem in problems] == ["worker"]
     assert "jobs.py is not in the package" in problems[0]
+    functions["worker"].latest["PackageType"] = "Image"
+    assert target(functions).look_into(BROUGHT, opened) == (
+        (
+            "storefront: storefront.zip has 1 file, 32 bytes unzipped, and handler index.handler. "
+            "worker: worker is a container image, which this gate does not inspect."
+        ),
+        [],
+    )
 
 
 # ---- the candidates ------------------------------------------------------------------------------------------------
@@ -366,9 +388,20 @@ def test_an_alias_that_someone_moves_between_two_writes_is_left_to_them(function
     with pytest.raises(TargetMoved) as refused:
         release.restore()
     assert release.serving == {"storefront": ("1", {}), "worker": ("3", {})}
-    said = str(refused.value)
-    assert "Restored: the alias live of storefront. Not restored: the alias live of worker." in said
-    assert "aws lambda update-alias --function-name worker" in said
+    assert str(refused.value) == (
+        "storefront v1.4.0: Restored: the alias live of storefront. Not restored: the alias live of worker. "
+        "storefront v1.4.0: the alias live of worker was changed by someone else after the plan was made: it points at "
+        "version 3. Tagship did not overwrite it. To restore the baseline by hand: aws lambda update-alias "
+        "--function-name worker --name live --region us-east-1 --function-version 1 --routing-config "
+        "AdditionalVersionWeights={}."
+    )
+
+
+def test_a_plan_of_other_functions_moves_no_alias(functions, release):
+    """A function was taken out of the target after the plan was made."""
+    with pytest.raises(ValueError, match="longer than"):
+        target(FakeFunctions({"storefront": functions["storefront"]})).set_weight(release.move(10))
+    assert functions.moves == []
 
 
 def test_settling_takes_as_long_as_the_slowest(functions, release):
@@ -395,10 +428,17 @@ def test_a_rollback_that_may_be_tried_again_is_tried_again(functions, release):
     release.shift(100)
     functions["worker"].point(functions["worker"].by_hand())
     functions["storefront"].refuses["update_alias"] = THROTTLED
-    with pytest.raises(
-        AwsUnavailable, match=r"No alias was restored\. Not restored: the alias live of worker"
-    ):
+    with pytest.raises(AwsUnavailable) as refused:
         release.restore()
+    assert str(refused.value) == (
+        "storefront v1.4.0: No alias was restored. Not restored: the alias live of worker and the alias live of "
+        "storefront. storefront v1.4.0: the alias live of worker was changed by someone else after the plan was made: it "
+        "points at version 3. Tagship did not overwrite it. To restore the baseline by hand: aws lambda update-alias "
+        "--function-name worker --name live --region us-east-1 --function-version 1 --routing-config "
+        "AdditionalVersionWeights={}. storefront v1.4.0: moving the alias live of storefront: AWS is temporarily "
+        "unavailable (TooManyRequestsException): no."
+    )
+    assert str(refused.value.__cause__).startswith("storefront v1.4.0: moving the alias live of storefront: ")
     functions["storefront"].refuses.clear()
     with pytest.raises(TargetMoved, match=r"Restored: the alias live of storefront\."):
         release.restore()
@@ -442,6 +482,17 @@ def test_a_function_that_served_nothing_begins_and_goes_with_the_release(functio
     assert release.target.verify_weight(release.move(0)) == 0
 
 
+def test_a_rollback_of_the_first_release_removes_every_alias_and_has_nothing_to_wait_for(functions):
+    for each in functions.each.values():
+        each.aliases.clear()
+    release = Release(functions)
+    release.shift(100)
+    assert release.serving == {"storefront": ("2", {}), "worker": ("2", {})}
+    release.restore()
+    assert release.serving == {"storefront": None, "worker": None}
+    assert release.target.verify_weight(release.move(0)) == 0
+
+
 def test_an_older_release_without_one_of_the_functions_is_not_restored(functions, release):
     alone: Revision = {
         "id": "1",
@@ -451,9 +502,26 @@ def test_an_older_release_without_one_of_the_functions_is_not_restored(functions
     with pytest.raises(BaselineMissing, match="has no version for the alias live of worker"):
         release.target.exists(alone)
     release.shift(100)
-    with pytest.raises(BaselineMissing, match=r"Restored: the alias live of storefront\."):
+    with pytest.raises(BaselineMissing) as refused:
         release.target.restore(baseline=alone, candidate=release.candidate, fence=8)
+    assert str(refused.value) == (
+        "storefront v1.4.0: Restored: the alias live of storefront. Not restored: the alias live of worker. "
+        "storefront v1.4.0: the recorded release has no version for the alias live of worker."
+    )
     assert release.serving["worker"] == ("2", {}), "an alias with traffic is never removed for that"
+
+
+def test_a_rollback_to_an_older_release_may_leave_the_previous_one_too(functions, release):
+    """It goes further back than to the release's own baseline, which some of the aliases still send traffic to."""
+    for each in functions.each.values():
+        each.point(each.by_hand())
+    older = release.target.serving()
+    for each in functions.each.values():
+        each.point("1", weights={"2": 0.1})
+    with pytest.raises(TargetMoved):
+        release.target.restore(baseline=older, candidate=release.candidate, fence=8)
+    release.target.restore(baseline=older, candidate=release.candidate, fence=8, replaced=release.baseline)
+    assert release.serving == {"storefront": ("3", {}), "worker": ("3", {})}
 
 
 def test_a_conflicting_write_is_read_again(functions, release):
@@ -698,3 +766,4 @@ def test_the_default_is_one_zip_for_all_and_each_may_bring_its_own():
     assert KIND.where(target) == (
         "the aliases live of storefront, live of worker and live of mailer (account 000000000000, us-east-1)"
     )
+    assert KIND.where(spec()) == "the alias live of storefront (account 000000000000, us-east-1)"

@@ -32,7 +32,9 @@ GOOD = zipped(index="def handler(event, context): ...\n")
 def looked_into(package: bytes = GOOD, **latest: Any) -> tuple[str, list[str]]:
     functions = FakeLambda()
     functions.latest.update(latest)
-    said, problems = target(functions).look_into(artifacts(package), lambda pinned: io.BytesIO(package))
+    brought = artifacts(package)
+    _, pinned = brought["function"]
+    said, problems = target(functions).look_into(brought, lambda it: {pinned: io.BytesIO(package)}[it])
     return said, list(problems)
 
 
@@ -82,6 +84,9 @@ def test_a_package_that_is_too_large_is_not_even_read():
         "",
         ["storefront.zip is larger than Lambda's limit for unzipped code. Remove files."],
     )
+    as_large_as_allowed = {"function": (artifact, replace(pinned, size=MOST_UNZIPPED))}
+    said, problems = target(FakeLambda()).look_into(as_large_as_allowed, lambda _: io.BytesIO(GOOD))
+    assert (said, problems) == (looked_into()[0], [])
 
 
 # ---- the function's file systems ------------------------------------------------------------------------------------

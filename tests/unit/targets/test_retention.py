@@ -12,7 +12,7 @@ from tagship.model.records import Revision
 from tagship.targets.cloudformation_retention import Templates
 from tagship.targets.ecs_retention import TaskDefinitions
 from tagship.targets.kind import Stored
-from tagship.targets.lambda_alias import LambdaTarget
+from tagship.targets.lambda_alias import KIND, LambdaTarget
 from tagship.targets.lambda_retention import Versions
 from tagship.targets.static_site_retention import Sites
 from tests.unit.builders import application
@@ -165,6 +165,20 @@ def test_a_missing_permission_to_delete_is_reported(function: FakeLambda) -> Non
     function.refuses["delete_function"] = aws_error("AccessDeniedException", status=403)
     with pytest.raises(CredentialsRefused, match="deleting version 3 of storefront"):
         versions(function).delete(three)
+
+
+def test_a_function_that_is_alone_has_versions_without_its_name(function: FakeLambda) -> None:
+    keeper = KIND.keeps(
+        application="shop", spec=FUNCTION, client=lambda name, **_: {"lambda": function}[name]
+    )
+    stored = keeper.stored(known(function))
+    assert [each.name for each in stored] == ["version 1", "version 2", "version 3"]
+    function.refuses["delete_function"] = aws_error("AccessDeniedException", status=403)
+    with pytest.raises(CredentialsRefused, match=r"^shop: deleting version 3 of storefront: AWS refused "):
+        keeper.delete(stored[2])
+    function.refuses.clear()
+    keeper.delete(stored[2])
+    assert list(function.versions) == ["1", "2"]
 
 
 def test_a_version_whose_step_died_before_recording_it_belongs_to_its_release() -> None:

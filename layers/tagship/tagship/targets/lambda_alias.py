@@ -152,7 +152,7 @@ def _keeps(*, application: str, spec: LambdaTarget, client: Client) -> Keeper:
         module.Versions(application=application, spec=each, client=client("lambda"), named=bool(spec.others))
         for each, _ in spec.each
     ]
-    keeper: Keeper = parts[0] if len(parts) == 1 else module.AllVersions(parts=parts)
+    keeper: Keeper = module.AllVersions(parts=parts)
     return keeper
 
 

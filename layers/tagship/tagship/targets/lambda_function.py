@@ -145,12 +145,10 @@ class LambdaFunction:
         latest = self._configuration("$LATEST")
         if latest.get("PackageType", "Zip") != "Zip":
             return f"{self.spec.function} is a container image, which this gate does not inspect.", []
-        handler = latest.get("Handler", "")
-        layers = [int(layer.get("CodeSize", 0)) for layer in latest.get("Layers") or ()]
+        handler, runtime = latest["Handler"], latest["Runtime"]
+        layers = [layer["CodeSize"] for layer in latest.get("Layers") or ()]
         with opened(pinned) as file:
-            found = lambda_package.look_into(
-                file, handler=handler, runtime=latest.get("Runtime", ""), layers=layers
-            )
+            found = lambda_package.look_into(file, handler=handler, runtime=runtime, layers=layers)
         files = "1 file" if found.files == 1 else f"{found.files} files"
         said = f"{artifact.file} has {files}, {size(found.unzipped)} unzipped, and handler {handler}."
         return said, [f"{artifact.file}: {problem}" for problem in found.problems]
@@ -391,16 +389,15 @@ class LambdaFunction:
         )
         version = move.candidate["id"]
         if not version:
-            code = move.candidate["data"]["codeSha256"]
-            self._as_approved(self._configuration("$LATEST"), move.candidate, code, "would be")
+            self.as_approved(move.candidate)
         elif self._configuration(version)["CodeSha256"] != move.candidate["data"]["codeSha256"]:
             raise TargetMoved(
                 f"{self._release}: version {version} of {self.spec.function} does not have the code that was "
                 "planned."
             )
 
-    def look(self, move: Move) -> tuple[Alias | None, bool]:
-        """The alias, and whether an earlier attempt has already moved it. Raises the errors of the protocol's
+    def look(self, move: Move) -> tuple[Alias | None, str]:
+        """The alias, and its etag if an earlier attempt has already moved it. Raises the errors of the protocol's
         `set_weight`."""
         alias = self._alias()
         wanted = _weights(move.baseline, move.candidate, move.percent)
@@ -425,21 +422,21 @@ class LambdaFunction:
 
     def _as_expected(
         self, alias: Alias | None, wanted: tuple[str, dict[str, float]], expected: str, fence: int
-    ) -> bool:
-        """Whether an earlier attempt has already done it."""
+    ) -> str:
+        """The alias's etag if an earlier attempt has already written it; else empty."""
         if alias is None:
             if expected:
                 raise TargetMoved(
                     f"{self._release}: {self.name} was deleted after the plan was made. Tagship changed "
                     "nothing."
                 )
-            return False
+            return ""
         if _standing(alias) == wanted and _fence(alias) == fence:
-            return True
+            return str(alias["RevisionId"])
         self._refuse_older(alias, fence)
         if alias["RevisionId"] != expected:
             raise TargetMoved(self._moved(alias))
-        return False
+        return ""
 
     def verify_weight(self, move: Move) -> int:
         """Checks that the version that traffic moves to can be invoked, and that the alias reads as written.
@@ -745,8 +742,8 @@ def _described(alias: Alias | None) -> str:
     if alias is None:
         return "nothing"
     version, weights = _standing(alias)
-    shares = "".join(f", {round(weight * 100)} % to version {other}" for other, weight in weights.items())
-    return f"version {version}{shares}"
+    shares = (f"{round(weight * 100)} % to version {other}" for other, weight in weights.items())
+    return ", ".join([f"version {version}", *shares])
 
 
 def _listed(found: Sequence[Caller]) -> str:

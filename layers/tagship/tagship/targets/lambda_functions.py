@@ -70,16 +70,9 @@ class LambdaFunctions:
 
     def look_into(self, artifacts: Artifacts, opened: Opened) -> tuple[str, Sequence[str]]:
         """Checks each package for its function's current handler and runtime."""
-        found = [part.look_into(artifacts, opened) for part in self.parts]
-        problems = [
-            f"{self._prefix(part)}{problem}"
-            for part, (_, wrong) in zip(self.parts, found, strict=True)
-            for problem in wrong
-        ]
-        said = [
-            f"{self._prefix(part)}{said}" for part, (said, _) in zip(self.parts, found, strict=True) if said
-        ]
-        return " ".join(said), problems
+        found = [(self._prefix(part), *part.look_into(artifacts, opened)) for part in self.parts]
+        problems = [f"{prefix}{problem}" for prefix, _, wrong in found for problem in wrong]
+        return " ".join(f"{prefix}{said}" for prefix, said, _ in found if said), problems
 
     def restorable(self, current: Revision | None) -> Finding | None:
         """What each alias would be restored to. A new alias would be removed again, and the plan says so."""
@@ -171,15 +164,10 @@ class LambdaFunctions:
         with the first alias that has not moved.
         """
         seen = [(part, its, *part.look(its)) for part, its in self._moves(move)]
-        for part, its, _, moved in seen:
-            if not moved:
+        for part, its, _, etag in seen:
+            if not etag:
                 part.hold(its)
-        return joined(
-            [
-                str(alias["RevisionId"]) if moved and alias else part.set_weight(its, alias)
-                for part, its, alias, moved in seen
-            ]
-        )
+        return joined([etag or part.set_weight(its, alias) for part, its, alias, etag in seen])
 
     def verify_weight(self, move: Move) -> int:
         """They settle concurrently, so together they take as long as the slowest.
@@ -249,9 +237,9 @@ class LambdaFunctions:
         if len(self.parts) == 1 or isinstance(first, ClientError):
             return first
         restored = f"Restored: {listed(part.name for part in done)}." if done else "No alias was restored."
+        why = " ".join(f"{str(each).removesuffix('.')}." for each in errors)
         error = type(first)(
-            f"{self._release}: {restored} Not restored: {listed(part.name for part, _ in failed)}. "
-            f"{' '.join(map(str, errors))}"
+            f"{self._release}: {restored} Not restored: {listed(part.name for part, _ in failed)}. {why}"
         )
         error.__cause__ = first
         return error
@@ -298,4 +286,4 @@ def _noted(part: LambdaFunction, failed: list[_Failed]) -> Iterator[None]:
 
 
 def _sentences(texts: Iterable[str]) -> str:
-    return " ".join(filter(None, dict.fromkeys(texts)))
+    return " ".join(filter(None, texts))
