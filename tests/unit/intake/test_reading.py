@@ -96,6 +96,7 @@ def test_an_invalid_manifest_is_recorded_and_pins_nothing(s3, ssm, document, pro
 def test_recorded_problems_are_limited_to_what_an_item_can_hold(s3, ssm):
     found = read(s3, ssm, manifest(**{f"{'x' * 600}{number}": 1 for number in range(80)}))
     assert len(found["problems"]) == 50
+    assert found["problems"][-1] == "… and 31 more"
     assert max(map(len, found["problems"])) <= 500
 
 

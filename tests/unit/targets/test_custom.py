@@ -150,6 +150,12 @@ def test_the_functions_texts_are_escaped_and_limited() -> None:
     summary = ["\x1b[31mred\n" + "x" * 500] * 105
     change = adapter(Function({"summary": summary, "candidate": NEW})).plan(ARTIFACTS, {}, weighted=False)
     assert len(change.summary) == 100
+    assert change.summary[-1] == "… and 6 more"
+    assert adapter(Function({"said": "bad", "problems": ["x"] * 101})).look_into(ARTIFACTS, lambda _: None)[
+        1
+    ][-1] == (  # type: ignore[arg-type,return-value]
+        "… and 2 more"
+    )
     assert all(len(each) <= 500 and each.isprintable() for each in change.summary)
     assert adapter(Function({"wait": 86_400})).verify_weight(MOVE) == 60
 

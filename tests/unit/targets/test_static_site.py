@@ -135,6 +135,17 @@ def test_two_files_with_one_name_are_refused() -> None:
     assert problem.startswith("It has two files with the same name: index.html.")
 
 
+def test_pages_that_were_not_read_are_counted() -> None:
+    for files, counted in (
+        ({f"{number:03}.html": b"<p>" for number in range(202)}, "200 of 203"),
+        ({"large.html": b"x" * (1024 * 1024 + 1)}, "1 of 2"),
+    ):
+        body = pack({"index.html": b"<p>", **files})
+        said, found = look_into(io.BytesIO(body), pattern=PATTERN)
+        assert found == []
+        assert said.endswith(f" Only the first {counted} pages were checked for missing files.")
+
+
 def test_a_page_can_load_external_files_and_files_without_a_hash() -> None:
     page = b'<script src="https://cdn.example.com/assets/a.js"></script><script src="/config.js"></script>'
     assert problems({"index.html": page + b'<img src="data:image/png;base64,AAAA">'}) == []

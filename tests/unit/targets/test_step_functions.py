@@ -235,6 +235,9 @@ def test_aws_validates_the_definition_at_the_gate(bench: MachineBench) -> None:
     )
     with pytest.raises(TargetInvalid, match="MISSING_TRANSITION_TARGET: Next is unknown"):
         bench.target().dry_run(bench.artifacts)
+    bench.states.diagnostics += [bench.states.diagnostics[-1]] * 60
+    with pytest.raises(TargetInvalid, match=r"Next is unknown … and 52 more$"):
+        bench.target().dry_run(bench.artifacts)
 
 
 def test_approvers_read_that_somebody_elses_definition_is_replaced(bench: MachineBench) -> None:

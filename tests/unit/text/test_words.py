@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tagship.text.words import cause_in_words
+from tagship.text.words import cause_in_words, first
 
 FAILED = json.dumps(
     {"errorMessage": "the alias was moved", "errorType": "TargetMoved", "stackTrace": ["line 1"]}
@@ -42,3 +42,8 @@ def test_a_cause_is_shortened_to_what_people_read(cause):
 
 def test_a_deeply_nested_cause_is_shown_as_it_is():
     assert cause_in_words("[" * 32_000) == "[" * 999 + "…"
+
+
+def test_a_long_list_says_how_many_are_left_out():
+    assert first(["a", "b", "c"], 3) == ["a", "b", "c"]
+    assert first(["a", "b", "c", "d"], 3) == ["a", "b", "… and 2 more"]

@@ -29,6 +29,7 @@ from tagship.model.records import (
     ReleaseRecord,
 )
 from tagship.text.plain import shorten
+from tagship.text.words import first
 
 Bind = Callable[[NewRelease, Plan], str]
 """The digest of a record and its plan, to which an approval is bound."""
@@ -81,7 +82,7 @@ class Proposing:
         try:
             found = self._noun(proposal)
         except DocumentInvalid as error:
-            problems = "; ".join(shorten(str(problem), 300) for problem in error.problems[:10])
+            problems = "; ".join(first([shorten(str(problem), 300) for problem in error.problems], 10))
             raise ReleaseUnreadable(
                 f"{about}: the document is not valid: {problems}. Nothing was changed."
             ) from error

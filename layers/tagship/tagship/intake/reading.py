@@ -14,6 +14,7 @@ from tagship.model.errors import ReleaseUnreadable
 from tagship.model.records import ApprovedConfiguration, ConfigurationRecord, NewRelease, ReleaseRecord
 from tagship.model.release import BESIDE, place_of
 from tagship.text.plain import shorten
+from tagship.text.words import first
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -68,7 +69,7 @@ def read_release(
         "digest": found.digest,
         "release": asdict(found.pinned),
         "manifest": as_document(manifest) if manifest else None,
-        "problems": problems[:50],
+        "problems": first(problems, 50),
         "objects": {file: asdict(pinned) for file, pinned in objects.items()},
         "configuration": grouped(configured),
         "phase": "gates",

@@ -33,6 +33,7 @@ from tagship.model.records import Revision
 from tagship.targets.custom import RELEASE, CustomTarget
 from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
 from tagship.text.plain import line
+from tagship.text.words import first
 
 SCHEMA_VERSION = 1
 """The version of the request and response format."""
@@ -83,7 +84,7 @@ class CustomFunction:
         problems = answer.get("problems", [])
         if not isinstance(problems, list):
             raise self._unusable("look_into", "problems is not a list")
-        return self._words("look_into", answer), [line(each, _CHARACTERS) for each in problems[:_LINES]]
+        return self._words("look_into", answer), [line(each, _CHARACTERS) for each in first(problems, _LINES)]
 
     def restorable(self, current: Revision | None) -> Finding | None:
         """Checks that the current revision can be restored later. Returns None if nothing is deployed."""
@@ -115,7 +116,7 @@ class CustomFunction:
             baseline=self._revision("plan", answer, "baseline"),
             candidate=candidate,
             nothingToChange=nothing,
-            summary=[line(each, _CHARACTERS) for each in summary[:_LINES]],
+            summary=[line(each, _CHARACTERS) for each in first(summary, _LINES)],
         )
 
     # ---- the candidate and traffic ---------------------------------------------------------------------------------

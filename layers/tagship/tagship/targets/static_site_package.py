@@ -147,7 +147,7 @@ def look_into(file: IO[bytes], *, pattern: str) -> tuple[str, list[str]]:
             problems = [*wrong_names(found), *_unusable(found), *_sizes(found)]
             if not problems:
                 problems = [*_without_index(found), *_broken_pages(archive, found, pattern)]
-            return _said(found, pattern), problems
+            return f"{_said(found, pattern)}{_unread(found)}", problems
     except UNREADABLE as error:
         return "", [f"It cannot be read as a zip file: {plain(str(error))}. Create the zip again."]
 
@@ -222,11 +222,19 @@ class _Asked(HTMLParser):
             self.urls.append(url)
 
 
+def _pages_read(found: Sequence[zipfile.ZipInfo]) -> Sequence[zipfile.ZipInfo]:
+    return [it for it in found if is_page(it.filename) and it.file_size <= _PAGE_BYTES][:_PAGES_READ]
+
+
+def _unread(found: Sequence[zipfile.ZipInfo]) -> str:
+    read, pages = len(_pages_read(found)), sum(is_page(it.filename) for it in found)
+    return f" Only the first {read} of {pages} pages were checked for missing files." if read < pages else ""
+
+
 def _broken_pages(archive: zipfile.ZipFile, found: Sequence[zipfile.ZipInfo], pattern: str) -> list[str]:
     """Pages that load a hashed file that is not in the package, as in an incomplete build."""
     names, problems = {entry.filename for entry in found}, []
-    pages = [it for it in found if is_page(it.filename) and it.file_size <= _PAGE_BYTES]
-    for page in pages[:_PAGES_READ]:
+    for page in _pages_read(found):
         parser = _Asked()
         parser.feed(archive.read(page).decode("utf-8", errors="replace"))
         asked = (urlsplit(urljoin(f"/{page.filename}", url)) for url in parser.urls)

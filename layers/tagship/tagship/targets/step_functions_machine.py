@@ -25,7 +25,7 @@ from tagship.targets.step_functions import DEFINITION, StepFunctionsTarget, mach
 from tagship.targets.step_functions_alias import NOT_THERE, Alias, Routes, Standing, described
 from tagship.targets.step_functions_executions import bypassing, try_out, unfinished, used
 from tagship.text.plain import line
-from tagship.text.words import listed
+from tagship.text.words import first, listed
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -162,16 +162,18 @@ class StateMachine:
                 definition=text, type=machine["type"], severity="WARNING"
             )
         said: dict[str, list[str]] = {"ERROR": [], "WARNING": []}
-        for each in found["diagnostics"][: 5 * _DIAGNOSTICS]:
+        for each in found["diagnostics"]:
             at = f" at {each['location']}" if each.get("location") else ""
             said[each["severity"]].append(line(f"{each['code']}: {each['message']}{at}", 300))
         if found["result"] != "OK":
             raise TargetInvalid(
                 f"{self._release}: Step Functions does not accept the definition. Nothing was changed. "
-                f"{' '.join(said['ERROR'][:_DIAGNOSTICS]) or 'It gave no reason.'}"
+                f"{' '.join(first(said['ERROR'], _DIAGNOSTICS)) or 'It gave no reason.'}"
             )
         warning = (
-            f"Step Functions warns: {' '.join(said['WARNING'][:_DIAGNOSTICS])}" if said["WARNING"] else ""
+            f"Step Functions warns: {' '.join(first(said['WARNING'], _DIAGNOSTICS))}"
+            if said["WARNING"]
+            else ""
         )
         return Finding(said="Step Functions accepts the definition.", warning=warning)
 

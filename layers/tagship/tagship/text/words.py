@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tagship.text.plain import shorten
 
@@ -47,6 +47,13 @@ def size(number: int) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """`1 file`, `2 files`."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def first(lines: Sequence[str], most: int) -> list[str]:
+    """At most so many of them; the last one then says how many are left out."""
+    if len(lines) <= most:
+        return list(lines)
+    return [*lines[: most - 1], f"… and {len(lines) - most + 1} more"]
 
 
 def listed(items: Iterable[object]) -> str:
