@@ -8,8 +8,11 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tagship.approval.page.answers import PageResponse
+from tagship.model.records import RequestRecord
+from tagship_cli.actions import previews
 from tagship_cli.actions.previews import pages
 from tests.accessibility import DESK, PHONE, barriers, runs_off_the_side
+from tests.unit.approval.builders import huge
 from tools import samples
 
 ADDRESS = "https://approvals.example.com/approvals"
@@ -62,6 +65,23 @@ def test_the_form_page_has_none_in_other_sizes_and_colours(page: Page, size, sch
     for name in ("ask-reason-missing", "recorded-approved"):
         page.goto(f"{ADDRESS}/{name}")
         assert barriers(page) == []
+
+
+@pytest.mark.parametrize("made", [previews.sample(), huge()], ids=["ordinary", "huge"])
+def test_the_decision_is_beside_the_plan_on_a_desk_and_one_link_away_on_a_phone(
+    page: Page, made: RequestRecord
+) -> None:
+    """Whatever there is to read first."""
+    page.goto("about:blank")
+    made = {**made, "tag": "v1.4.0", "warnings": [*made["warnings"], "The alarm storefront-5xx is firing."]}
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.set_content(previews.visit(made).body)
+    for button in page.get_by_role("button").all():
+        box = button.bounding_box()
+        assert box is None or box["y"] + box["height"] <= 800, "None: the one that the return key presses"
+    page.set_viewport_size(PHONE)
+    link = page.get_by_role("link", name="Go to your decision").bounding_box()
+    assert link is not None and link["y"] + link["height"] <= PHONE["height"]
 
 
 def test_the_checker_finds_problems(page: Page) -> None:

@@ -31,6 +31,30 @@ STAGE = "production"
 LATER = NOW + timedelta(days=8)
 
 
+def huge() -> RequestRecord:
+    """A plan of 300 dangerous changes and 300 others, with long text in everything else."""
+    replaced = [
+        f"Replaces the table Orders{number} (AWS::DynamoDB::Table): its data is lost."
+        for number in range(300)
+    ]
+    changed = [f"Changes AWS::SQS::Queue Queue{number}, because of {'Tags & ' * 60}" for number in range(300)]
+    return sample(
+        tag=f"v1.4.0-{'x' * 120}",
+        warnings=replaced,
+        plan={
+            "summary": replaced + changed,
+            "steps": [{"percent": 10, "bake": 300}, {"percent": 100, "bake": 0}],
+            "nothingToChange": False,
+        },
+        gates=[
+            {"gate": f"gate-{number}", "verdict": "failed", "why": "because & so <on> " * 40, "remedy": ""}
+            for number in range(20)
+        ],
+        approvers=[ANA, BO, *(f"{number}-{'x' * 40}@example.com" for number in range(28))],
+        notes="A line of the notes & more\n" * 2000,
+    )
+
+
 class FakeKms:
     """GenerateMac and VerifyMac as KMS answers them; `fails_with` is an error code that it answers instead."""
 

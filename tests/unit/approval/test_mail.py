@@ -10,7 +10,7 @@ import pytest
 
 from tagship.approval.request.mail import approval_mail, reminder_mail
 from tagship_cli.actions.previews import hostile
-from tests.unit.approval.builders import ANA, BO, NOW, approved, link, sample, text_of
+from tests.unit.approval.builders import ANA, BO, NOW, approved, huge, link, sample, text_of
 
 LINK = f"https://approvals.example.com/approvals/{sample()['id']}?t={link(sample())}"
 
@@ -106,6 +106,15 @@ def test_a_name_cannot_start_its_own_line(field):
     lines = mail(**{field: lists.get(field, evil)}).text.splitlines()
     assert lines.count("Review and decide:") == 1
     assert not [line for line in lines if line.startswith("https://evil.example/")]
+
+
+def test_a_mail_about_a_huge_plan_is_not_cut_by_mail_programs():
+    """Gmail shows the first 102 KB."""
+    made = mail(**huge())
+    assert len(made.html.encode()) < 102_000
+    for part in (made.html, made.text):
+        assert "and 288 more warnings, on the page" in part
+        assert "and 288 more, on the page" in part
 
 
 def test_long_notes_are_cut_at_a_line_break_with_a_remark():

@@ -46,7 +46,7 @@ def test_the_page_shows_everything_an_approver_needs():
         "Faster basket, and the voucher field is back.",
         "bo@example.com approved, Mon 23 Nov 2026, 10:08 UTC Seen.",
         "ana@example.com (you) not yet",
-        "After your approval Tagship checks that nothing has changed since then and starts the deployment.",
+        "After your approval Tagship checks that nothing has changed since this plan was made and starts the deployment.",
         "A rejection ends the release. Nothing changes in production.",
         "You decide as ana@example.com.",
         sample()["digest"],

@@ -9,8 +9,8 @@ import pytest
 
 from tagship.approval.request.slack import announcement, invitation
 from tagship.slack.messages import escaped
-from tagship_cli.actions.previews import hostile
-from tests.unit.approval.builders import BO, NOW, approved, link, sample
+from tagship_cli.actions.previews import hostile, paused
+from tests.unit.approval.builders import BO, NOW, approved, huge, link, sample
 
 LINK = f"https://approvals.example.com/approvals/{sample()['id']}?t={link(sample())}"
 MARKUP = re.compile(r"<[^>]*>")
@@ -33,7 +33,7 @@ def texts(message):
 
 
 def everything(record):
-    yield announcement(record, now=NOW)
+    yield announcement(record, now=NOW, buttons="token")
     yield invitation(record, link=LINK, now=NOW)
     yield invitation(record, link=LINK, now=NOW, reminder=True)
 
@@ -74,7 +74,11 @@ def test_a_reminder_shows_the_current_state():
     assert "1 of 2 so far." in texts(message)[1]
 
 
-@pytest.mark.parametrize("record", [sample(), hostile()], ids=["ordinary", "hostile"])
+@pytest.mark.parametrize(
+    "record",
+    [sample(), hostile(), huge(), paused(dict(huge()), by="kim")],
+    ids=["ordinary", "hostile", "huge", "huge-and-paused"],
+)
 def test_no_message_has_foreign_markup_unfurls_links_or_exceeds_slacks_limit(record):
     """Fault 52."""
     for message in everything(record):
@@ -86,6 +90,19 @@ def test_no_message_has_foreign_markup_unfurls_links_or_exceeds_slacks_limit(rec
                 assert re.fullmatch(OURS, markup), markup
         head = message["blocks"][0]["text"]
         assert head["type"] == "plain_text" and len(head["text"]) <= 150 and "\n" not in head["text"]
+        for block in message["blocks"]:
+            assert len(block.get("fields", ())) <= 10
+            assert all(len(each["text"]) <= 2000 for each in block.get("fields", ()))
+            for button in block.get("elements", ()) if block["type"] == "actions" else ():
+                assert len(button["text"]["text"]) <= 75
+        assert sum(map(len, texts(message))) < 13_000, "beyond, Slack answers msg_blocks_too_long"
+
+
+def test_a_long_list_of_warnings_says_how_many_more_there_are():
+    """The end of a text that is too long would be cut, and with it this number."""
+    for message in everything(huge()):
+        (warnings,) = [text for text in texts(message) if "Read this first" in text]
+        assert warnings.endswith("• and 288 more, on the page")
 
 
 EVIL = "<!channel> <!here> <@U0001> <#C0001> <https://evil.example|Review and decide> &lt; `x` *b*\r\n\u202e"

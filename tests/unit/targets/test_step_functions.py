@@ -150,8 +150,8 @@ def test_each_difference_is_a_line_dangerous_ones_first_without_data(bench: Mach
         "State Kept: Next none → Ship, End true → none, Result changed",
         "State Each: how its inner states run changed",
         "State Each / In: Type Succeed → Fail",
-        "State Each / Deep: new, Succeed",
-        f"State Refund: new, Task that calls {FUNCTION}:7",
+        "State Each / Deep: added, Succeed",
+        f"State Refund: added, Task that calls {FUNCTION}:7",
         "Running executions stay on their version until they end, also after a rollback.",
         (
             "Executions that are started without the alias use the new definition as soon as the release is "

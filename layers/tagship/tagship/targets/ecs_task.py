@@ -166,7 +166,7 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> li
     olds, news = _containers(old), _containers(new)
     lines += [f"Container {name}: removed." for name in sorted(olds.keys() - news.keys())]
     lines += [
-        f"Container {name}: new, {news[name].get('image')}" for name in sorted(news.keys() - olds.keys())
+        f"Container {name}: added, {news[name].get('image')}" for name in sorted(news.keys() - olds.keys())
     ]
     for name in sorted(olds.keys() & news.keys()):
         lines += [f"Container {name}, {line}" for line in _container(olds[name], news[name])]

@@ -233,7 +233,7 @@ KIND = Kind(
     planned=[
         "the alias live of storefront: version 41 → a new version",
         "State Charge: Next Ship → Notify",
-        "State Notify: new, Succeed",
+        "State Notify: added, Succeed",
         "Running executions stay on their version until they end, also after a rollback.",
     ],
     weighted=True,

@@ -188,7 +188,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
         for name in new
         if name in old and (changed := _changed(old[name], new[name]))
     ]
-    lines += [f"State {name}: new, {_kind(new[name])}" for name in new if name not in old]
+    lines += [f"State {name}: added, {_kind(new[name])}" for name in new if name not in old]
     return lines
 
 

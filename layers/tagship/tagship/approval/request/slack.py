@@ -19,7 +19,7 @@ from tagship.slack.messages import Block, Message, bullets, context, escaped, ma
 from tagship.text.plain import cut_at_a_line, line
 from tagship.text.times import moment
 
-_LINES = 6
+_LINES, _WARNINGS = 6, 12
 _NOTES = 600
 _COMMITS = 5
 
@@ -145,7 +145,9 @@ def _about(record: RequestRecord, shown: View) -> list[Block]:
     """Warnings first, as on the page and in the mail."""
     blocks = _paused(shown)
     if shown["warnings"]:
-        blocks.append(section(f":warning: *Read this first*\n{bullets(map(escaped, shown['warnings']))}"))
+        blocks.append(
+            section(f":warning: *Read this first*\n{bullets(_first(shown['warnings'], _WARNINGS))}")
+        )
     first = "configuration" if shown["is_configuration"] else "release"
     version = (
         f"{shown['from_tag']} → {shown['tag']}" if shown["from_tag"] else f"{shown['tag']}, the first {first}"
@@ -169,7 +171,7 @@ def _about(record: RequestRecord, shown: View) -> list[Block]:
             )
         )
     else:
-        lines = _first(shown["changes"], shown["changes_rest"])
+        lines = _first([*shown["changes"], *shown["changes_rest"]], _LINES)
         listed = bullets(lines or ([] if shown["changes_above"] else ["The plan lists no changes."]))
         blocks.append(section("\n".join(filter(None, ("*What changes*", listed, shown["changes_above"])))))
         if shown["steps"]:
@@ -221,10 +223,10 @@ def _gates(shown: View) -> str:
     return bullets(lines) + aside if lines else "No gate has reported a result."
 
 
-def _first(changes: Sequence[str], rest: Sequence[str]) -> list[str]:
-    more = len(changes) + len(rest) - _LINES
-    lines = [escaped(change) for change in changes[:_LINES]]
-    return [*lines, f"and {more} more, on the page"] if more > 0 else lines
+def _first(lines: Sequence[str], most: int) -> list[str]:
+    first = [escaped(each) for each in lines[:most]]
+    more = len(lines) - most
+    return [*first, f"and {more} more, on the page"] if more > 0 else first
 
 
 def _title(what: str, shown: View) -> str:
