@@ -132,12 +132,17 @@ def test_a_function_that_hangs_is_an_error():
 
 
 @pytest.mark.parametrize(
-    "code", ["ResourceNotFoundException", "AccessDeniedException", "KMSDisabledException"]
+    "code, verb",
+    [
+        ("ResourceNotFoundException", "invoked"),
+        ("AccessDeniedException", "invoked"),
+        ("KMSDisabledException", "started"),
+    ],
 )
-def test_a_function_that_cannot_be_invoked_is_an_error(code):
+def test_a_function_that_cannot_be_invoked_is_an_error(code, verb):
     result = judged(FakeLambda(fails_with=aws_error(code)))
     assert result.verdict is Verdict.ERROR
-    assert f"storefront-gate cannot be invoked ({code})" in result.why
+    assert f"storefront-gate cannot be {verb} ({code})" in result.why
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,28 @@ def test_a_healthy_but_slow_response_is_unhealthy(client, stubber):
 @pytest.mark.parametrize(
     "code,status",
     [
+        ("InvalidRuntimeException", 502),
+        ("InvalidSubnetIDException", 502),
+        ("InvalidZipFileException", 502),
+        ("KMSAccessDeniedException", 502),
+        ("KMSDisabledException", 502),
+        ("EFSMountFailureException", 403),
+        ("EFSMountTimeoutException", 408),
+    ],
+)
+def test_a_version_that_lambda_cannot_start_is_unhealthy(client, stubber, code, status):
+    """Fault 41. Lambda answers as if it were unavailable itself, but the version's own settings are wrong."""
+    stubber.add_client_error("invoke", code, "The key cannot be used.", http_status_code=status)
+    result = asked(client)
+    assert result.verdict is Verdict.UNHEALTHY
+    assert (
+        result.numbers["firstFailure"] == f"storefront:7 cannot be started ({code}): The key cannot be used"
+    )
+
+
+@pytest.mark.parametrize(
+    "code,status",
+    [
         ("TooManyRequestsException", 429),
         ("ThrottlingException", 400),
         ("ServiceException", 500),

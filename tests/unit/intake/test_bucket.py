@@ -75,6 +75,12 @@ def test_a_missing_manifest_cannot_be_read(version):
         read(FakeBucket(versions={KEY: [b"x"] if version else []}), version)
 
 
+def test_a_bucket_that_does_not_exist_is_reported(s3):
+    s3.fails_with = aws_error("NoSuchBucket", status=404)
+    with pytest.raises(ReleaseUnreadable, match="does not exist in bucket releases"):
+        read(s3)
+
+
 def test_the_newest_versions_of_artifacts_are_pinned(s3):
     s3.upload("releases/storefront/v1.4.0/storefront.zip", b"12345")
     s3.upload("releases/storefront/v1.4.0/storefront.zip", b"1234567")

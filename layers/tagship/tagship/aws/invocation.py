@@ -18,6 +18,23 @@ if TYPE_CHECKING:
 
 ANSWER_BYTES = 64 * 1024
 """The part of an answer that is read; a longer one is not valid."""
+_CANNOT_START = frozenset(
+    {
+        "EFSIOException",
+        "EFSMountConnectivityException",
+        "EFSMountFailureException",
+        "EFSMountTimeoutException",
+        "InvalidRuntimeException",
+        "InvalidSecurityGroupIDException",
+        "InvalidSubnetIDException",
+        "InvalidZipFileException",
+        "KMSAccessDeniedException",
+        "KMSDisabledException",
+        "KMSInvalidStateException",
+        "KMSNotFoundException",
+    }
+)
+"""Errors of Invoke about the function's own settings. Most come with the status 502, as if Lambda itself had failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +57,11 @@ def invoke(client: LambdaClient, request: InvocationRequestTypeDef, *, label: st
             payload = answer["Payload"].read(ANSWER_BYTES + 1)
         except ReadTimeoutError:
             return Invoked(document=None, raised=f"{label} did not answer in time")
+        except ClientError as error:
+            if code_of(error) not in _CANNOT_START:
+                raise
+            why = line(message_of(error), 300).rstrip(".")
+            return Invoked(document=None, raised=f"{label} cannot be started ({code_of(error)}): {why}")
     document = _document(payload)
     if answer.get("FunctionError"):
         return Invoked(document=document, raised=f"{label} raised {_raised(document)}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectRequestTypeDef
 
-_MISSING = ("404", "NoSuchKey", "NoSuchVersion", "NotFound")
+_MISSING = ("404", "NoSuchBucket", "NoSuchKey", "NoSuchVersion", "NotFound")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,8 @@ def read_manifest(s3: S3Client, *, bucket: str, key: str, version: str) -> ReadO
             found, body = answer["VersionId"], answer["Body"].read()
     except ClientError as error:
         if code_of(error) == "InvalidRange":  # an empty object has no first byte
-            found, body = s3.head_object(**request)["VersionId"], b""
+            with calling(f"Looking at {key}"):
+                found, body = s3.head_object(**request)["VersionId"], b""
         elif code_of(error) in _MISSING:
             raise ReleaseUnreadable(
                 f"{key} does not exist in bucket {bucket}. Nothing was changed."
