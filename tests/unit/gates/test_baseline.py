@@ -108,7 +108,7 @@ def test_approvers_read_that_checks_of_past_data_cannot_verify_a_rollback():
     result = baseline.check(case(production="v1.3.0", configuration=only_alarms))
     assert result.warning == (
         "After a rollback, no check could tell whether v1.3.0 is healthy: for some minutes, alarms and metrics still show "
-        "the candidate."
+        "the candidate. A check of type http, lambda or custom could tell."
     )
 
 

@@ -1,6 +1,7 @@
 """One line for each kind, and unused kinds cost nothing."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 import typing
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from tagship.health import Check, CustomCheck, Given, HttpCheck, LambdaCheck, Verdict, kinds
+from tagship.health.verdict import ASKING
 from tagship.model.fields import rebuilt
 from tagship.targets.lambda_alias import LambdaTarget
 from tests.unit.builders import application, subject
@@ -64,6 +66,11 @@ def test_a_lambda_check_can_invoke_only_its_function():
     (custom,) = CustomCheck(type="custom", function="storefront-smoke").rights(target, subject())
     assert custom == smoke
     assert HttpCheck(type="http", url="https://example.com").rights(target, subject()) == ()
+
+
+def test_the_kinds_that_can_test_a_restored_version_are_named():
+    asking = {name for name, kind in kinds().items() if not kind.LOOKS_BACK}
+    assert asking == set(re.split(r", | or ", ASKING))
 
 
 def test_an_http_check_runs_with_the_allowed_networks_and_without_a_client():

@@ -56,7 +56,7 @@ def _unanswerable(answers: Mapping[str, Mapping[str, object]], *, serves: str, c
     if all(check.LOOKS_BACK for check in case.configuration.health.checks):
         return (
             f"After a rollback, no check could tell whether {serves} is healthy: for some minutes, alarms and metrics "
-            "still show the candidate."
+            "still show the candidate. A check of type http, lambda or custom could tell."
         )
     return ""
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 REASON = 500
 """The length of a reason given by someone else, in characters."""
+ASKING = "http, lambda or custom"
+"""The types of checks that test what serves now; all others look back."""
 _NAMED = 5
 SAYS_SO = "saidUnhealthy"
 """Among a check's numbers: how often the checked function itself reported that it is not healthy."""
@@ -129,7 +131,10 @@ def judge_restored(
         why = f"{len(unknown)} of {len(results)} checks cannot tell whether it is healthy: {named}."
         return CheckResult(check="health", verdict=Verdict.INCONCLUSIVE, why=why), True
     if not results:
-        why = "No check can test the restored version: alarms and metrics still show the candidate."
+        why = (
+            "The target was read and runs it, but no check can test it: alarms and metrics still show the candidate. A "
+            f"check of type {ASKING} could tell."
+        )
         return CheckResult(check="health", verdict=Verdict.INCONCLUSIVE, why=why), True
     return judge(results), False
 
