@@ -98,11 +98,13 @@ def test_no_message_has_foreign_markup_unfurls_links_or_exceeds_slacks_limit(rec
         assert sum(map(len, texts(message))) < 13_000, "beyond, Slack answers msg_blocks_too_long"
 
 
-def test_a_long_list_of_warnings_says_how_many_more_there_are():
+def test_a_long_list_says_how_many_more_there_are():
     """The end of a text that is too long would be cut, and with it this number."""
     for message in everything(huge()):
-        (warnings,) = [text for text in texts(message) if "Read this first" in text]
+        (warnings,) = [text for text in texts(message) if text.startswith(":warning:")]
         assert warnings.endswith("• and 288 more, on the page")
+        (changes,) = [text for text in texts(message) if "What changes" in text]
+        assert "\n• and 294 more, on the page\n" in changes
 
 
 EVIL = "<!channel> <!here> <@U0001> <#C0001> <https://evil.example|Review and decide> &lt; `x` *b*\r\n\u202e"

@@ -19,7 +19,7 @@ from tagship.slack.messages import Block, Message, bullets, context, escaped, ma
 from tagship.text.plain import cut_at_a_line, line
 from tagship.text.times import moment
 
-_LINES, _WARNINGS = 6, 12
+_LINES, _WARNINGS, _LINE = 6, 12, 180
 _NOTES = 600
 _COMMITS = 5
 
@@ -224,7 +224,8 @@ def _gates(shown: View) -> str:
 
 
 def _first(lines: Sequence[str], most: int) -> list[str]:
-    first = [escaped(each) for each in lines[:most]]
+    """The first lines, each cut so that the number of the others is not cut from the section's end."""
+    first = [escaped(line(each, _LINE)) for each in lines[:most]]
     more = len(lines) - most
     return [*first, f"and {more} more, on the page"] if more > 0 else first
 
