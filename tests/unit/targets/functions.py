@@ -207,20 +207,22 @@ class FakeLambda:
             raise aws_error("ResourceNotFoundException", status=404)
         return {"FunctionUrl": self.addresses[Qualifier], "AuthType": "AWS_IAM"}
 
-    def list_event_source_mappings(self, *, FunctionName: str, **more: str) -> dict[str, Any]:
-        name, _, qualifier = FunctionName.partition(":")
-        self._called("get_event_source_mappings", name)
-        found = self.triggers.get(qualifier, [])
-        at = int(more.get("Marker", 0))
-        mappings = [
+    def list_event_source_mappings(self, *, FunctionName: str = "", **more: str) -> dict[str, Any]:
+        """By a name, only what is mapped to exactly that; without one, everything. One mapping a page."""
+        name, _, wanted = FunctionName.partition(":")
+        self._called("get_event_source_mappings", name or self.name)
+        found = [
             {
                 "FunctionArn": self._arn(qualifier),
                 "EventSourceArn": source,
                 "UUID": f"uuid-of-{source.rpartition(':')[2]}",
             }
-            for source in found[at : at + 1]
+            for qualifier, sources in self.triggers.items()
+            for source in sources
+            if not FunctionName or qualifier == wanted
         ]
-        return {"EventSourceMappings": mappings} | (
+        at = int(more.get("Marker", 0))
+        return {"EventSourceMappings": found[at : at + 1]} | (
             {"NextMarker": str(at + 1)} if at + 1 < len(found) else {}
         )
 

@@ -1178,15 +1178,21 @@ def test_each_caller_is_named_with_the_command_that_moves_it():
     )
 
 
-def test_a_caller_of_the_current_version_itself_is_a_warning_too():
-    """Fault 91: no release and no rollback reaches them."""
-    function = FakeLambda(triggers={"1": [QUEUE]})
-    warning = target(function).check(RECORDED).warning
-    assert warning == (
-        f"Some callers call version 1 of storefront itself: a trigger from {QUEUE}. Neither releases nor rollbacks "
-        "reach them. Point them at the alias live."
+def test_callers_of_a_version_itself_are_a_warning_too():
+    """Fault 91: no release and no rollback reaches them, whichever version serves."""
+    function = FakeLambda(permitted={"1": ["s3.amazonaws.com"], "7": ["sns.amazonaws.com"]})
+    function.triggers = {"1": [QUEUE], "7": [f"{QUEUE}-2"], "live": [f"{QUEUE}-3"]}
+    found = target(function).check(RECORDED)
+    triggers = f"a trigger from {QUEUE} on version 1 and a trigger from {QUEUE}-2 on version 7"
+    assert found.warning == (
+        f"Some callers call a version of storefront itself: a permission for s3.amazonaws.com on version 1, {triggers}. "
+        "Neither releases nor rollbacks reach them. Point them at the alias live."
     )
-    assert target(function).check(None).warning == ""
+    assert found.remedies[2] == (
+        f"a trigger from {QUEUE}-2 on version 7: aws lambda update-event-source-mapping --uuid uuid-of-orders-2 "
+        "--function-name storefront:live --region us-east-1"
+    )
+    assert triggers in target(function).check(None).warning, "nothing is recorded before the first release"
 
 
 @pytest.mark.parametrize(

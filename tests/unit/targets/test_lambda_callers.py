@@ -10,8 +10,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from tagship.model.errors import AwsUnavailable
-from tagship.targets.lambda_callers import callers
+from tagship.model.errors import AwsUnavailable, CredentialsRefused
+from tagship.targets.lambda_callers import callers, callers_of_versions
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:orders"
@@ -210,3 +210,23 @@ def test_aws_s_refusal_names_what_was_looked_at(client, stub, qualifier, called)
     assert str(caught.value) == (
         f"Looking at who calls {called}: AWS is temporarily unavailable (TooManyRequestsException): Rate exceeded"
     )
+
+
+def test_triggers_on_any_version_are_callers_of_versions_and_on_other_functions_they_are_not(client, stub):
+    """AWS is asked for the triggers of the region. Only the version that serves is asked for its permissions."""
+    lambda_ = Answers(stub, "7")
+    lambda_.policy(statement({"Service": "s3.amazonaws.com"}, on=f"{ARN}:7"))
+    pages = [[trigger(f"{ARN}:3"), trigger(f"{ARN}:live")], [trigger(f"{ARN}-2:7"), trigger(f"{ARN}:7")]]
+    stub.add_response("list_event_source_mappings", {"EventSourceMappings": pages[0], "NextMarker": "2"}, {})
+    stub.add_response("list_event_source_mappings", {"EventSourceMappings": pages[1]}, {"Marker": "2"})
+    assert [each.said for each in callers_of_versions(client, arn=ARN, current="7")] == [
+        "a permission for s3.amazonaws.com on version 7",
+        f"a trigger from {QUEUE} on version 3",
+        f"a trigger from {QUEUE} on version 7",
+    ]
+
+
+def test_aws_s_refusal_names_whose_versions_were_looked_at(client, stub):
+    stub.add_client_error("list_event_source_mappings", "AccessDeniedException", "no", http_status_code=403)
+    with pytest.raises(CredentialsRefused, match=f"Looking at who calls a version of {ARN}: "):
+        callers_of_versions(client, arn=ARN)

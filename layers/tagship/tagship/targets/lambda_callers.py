@@ -2,13 +2,15 @@
 
 A caller that is configured in another service (a rule or schedule of EventBridge, an API's integration) is visible only
 through its permission. A caller that uses a role needs no permission here and is not found.
+
+Callers are named, never moved: docs/decisions/0013-event-sources.md has the reasons.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -18,7 +20,10 @@ from tagship.text.plain import line
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_lambda.type_defs import ListEventSourceMappingsRequestTypeDef
+    from mypy_boto3_lambda.type_defs import (
+        EventSourceMappingConfigurationTypeDef,
+        ListEventSourceMappingsRequestTypeDef,
+    )
 
 _NONE = "ResourceNotFoundException"
 
@@ -51,6 +56,22 @@ def callers(client: LambdaClient, *, arn: str, qualifier: str = "") -> list[Call
     return list({each.said: each for each in found}.values())
 
 
+def callers_of_versions(client: LambdaClient, *, arn: str, current: str = "") -> list[Caller]:
+    """The callers of the current version, and the triggers on any other version.
+
+    Raises CredentialsRefused, AwsUnavailable.
+    """
+    with calling(f"Looking at who calls a version of {arn}", **REFUSED_CREDENTIALS):
+        permitted = _permitted(client, arn, current) if current else ()
+        found = [replace(each, said=f"{each.said} on version {current}") for each in permitted]
+        # AWS does not say whether a list by the function's name has those of its versions. So all of the region are read.
+        for mapping in _mappings(client, {}):
+            version = mapping["FunctionArn"].removeprefix(f"{arn}:")
+            if version.isdecimal():
+                found.append(_trigger(mapping, f" on version {version}"))
+    return list({each.said: each for each in found}.values())
+
+
 def _permitted(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:
     """An alias has its own policy; each statement names its resource."""
     try:
@@ -74,19 +95,29 @@ def _permitted(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Calle
 
 def _triggers(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:
     wanted = (_called(arn, qualifier), f"{arn}:{qualifier or '$LATEST'}")
-    request: ListEventSourceMappingsRequestTypeDef = {"FunctionName": _called(_name(arn), qualifier)}
+    for mapping in _mappings(client, {"FunctionName": _called(_name(arn), qualifier)}):
+        if mapping["FunctionArn"] in wanted:
+            yield _trigger(mapping)
+
+
+def _mappings(
+    client: LambdaClient, about: ListEventSourceMappingsRequestTypeDef
+) -> Iterator[EventSourceMappingConfigurationTypeDef]:
+    request: ListEventSourceMappingsRequestTypeDef = {**about}
     while True:
         page = client.list_event_source_mappings(**request)
-        for mapping in page["EventSourceMappings"]:
-            if mapping["FunctionArn"] in wanted:
-                yield _caller(
-                    f"a trigger from {mapping.get('EventSourceArn') or 'a self-managed source'}",
-                    f"aws lambda update-event-source-mapping --uuid {_literal(mapping['UUID'])} "
-                    "--function-name {function}:{alias} --region {region}",
-                )
+        yield from page["EventSourceMappings"]
         if not page.get("NextMarker"):
             return
         request["Marker"] = page["NextMarker"]
+
+
+def _trigger(mapping: EventSourceMappingConfigurationTypeDef, on: str = "") -> Caller:
+    return _caller(
+        f"a trigger from {mapping.get('EventSourceArn') or 'a self-managed source'}{on}",
+        f"aws lambda update-event-source-mapping --uuid {_literal(mapping['UUID'])} "
+        "--function-name {function}:{alias} --region {region}",
+    )
 
 
 def _address(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:

@@ -33,7 +33,7 @@ from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
 from tagship.targets.lambda_alias import LambdaTarget
-from tagship.targets.lambda_callers import Caller, callers
+from tagship.targets.lambda_callers import Caller, callers, callers_of_versions
 from tagship.targets.lambda_configuration import differences, digest_of
 from tagship.targets.lambda_keeping import hold
 from tagship.targets.lambda_parts import OF, about_to_publish
@@ -94,16 +94,14 @@ class LambdaFunction:
                 "They get a new release at once, before its health is checked, and a rollback does not reach "
                 f"them. Point them at the alias {self.spec.alias}."
             )
-        pinned: list[Caller] = []
-        if current:
-            pinned = callers(self.client, arn=expected, qualifier=current["id"])
-        if current and pinned:
+        fixed = callers_of_versions(self.client, arn=expected, current=current["id"] if current else "")
+        if fixed:
             warnings.append(
-                f"Some callers call version {current['id']} of {self.spec.function} itself: {_listed(pinned)}. Neither "
-                f"releases nor rollbacks reach them. Point them at the alias {self.spec.alias}."
+                f"Some callers call a version of {self.spec.function} itself: {_listed(fixed)}. Neither releases nor "
+                f"rollbacks reach them. Point them at the alias {self.spec.alias}."
             )
         where = (self.spec.function, self.spec.alias, self.spec.region)
-        remedies = [f"{each.said}: {each.moved_to(*where)}" for each in (*bypassing, *pinned)]
+        remedies = [f"{each.said}: {each.moved_to(*where)}" for each in (*bypassing, *fixed)]
         return Finding(said=said, warning=" ".join(warnings), remedies=remedies)
 
     def _undrifted(self, recorded: Revision | None) -> str:
