@@ -154,6 +154,8 @@ def only_looks(make: Make) -> None:
         for question in questions(release).values():
             question()
     same(bench.state(), before, "What serves afterwards")
+    etag = _baseline(release).get("etag")
+    same(_baseline(Release(bench)).get("etag"), etag, "The target's etag afterwards")
     same(bench.writes(), writes, "Writes")
 
 
@@ -162,7 +164,8 @@ def same_plan(make: Make) -> None:
     """A plan that is made twice is the same"""
     bench = make()
     first, second = Release(bench), Release(bench)
-    same(second.change, first.change, "The second plan")
+    for part in ("baseline", "candidate", "summary", "nothingToChange"):
+        same(getattr(second.change, part), getattr(first.change, part), f"{part} of the second plan")
     holds(first.change.summary, "The plan has no summary")
     same(first.change.nothingToChange, False, "nothingToChange of a release that changes something")  # noqa: FBT003
     same(first.candidate["id"], "", "The candidate's id before it is made")

@@ -247,15 +247,17 @@ def begin(
     """Creates the bench after a read that changes nothing; None if nothing is deployed. Also whether an earlier run was
     killed: then the first call of `restored` restores what served before that one.
 
-    The first fencing number is the time in seconds since 1970, so it is larger than those of earlier runs. Raises
-    TagshipError, NotReadable.
+    The first fencing number is the time in milliseconds since 1970. A run uses fewer numbers than milliseconds, so the
+    next one begins with a larger number, however soon.
+
+    Raises TagshipError, NotReadable.
     """
     left = read(note, function=trial.function, settings=trial.settings)
     watched = Watched(client, clock)
     serving = left.serves if left else _adapter(trial, watched, pause).serving()
     if serving is None:
         return None, False
-    fence = int(clock())
+    fence = int(clock() * 1000)
     if left:
         watched.given = {each["id"]: each for each in left.given}
         fence = max(fence, left.fence + 1)
@@ -288,8 +290,8 @@ def _tried(case: Case, make: Make) -> Outcome:
     try:
         case.keeps(make)
     except (Unkept, TagshipError) as error:
-        name = "" if isinstance(error, Unkept) else f"{type(error).__name__}: "
-        return Outcome(case=case, result="failed", why=f"{name}{error}")
+        got = "" if isinstance(error, Unkept) else f"Expected an answer, got {type(error).__name__}: "
+        return Outcome(case=case, result="failed", why=f"{got}{error}")
     return Outcome(case=case, result="passed")
 
 

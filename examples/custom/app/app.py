@@ -15,6 +15,7 @@ import json
 import os
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import boto3
@@ -298,8 +299,12 @@ def answered(event: dict[str, Any], record: Record) -> dict[str, Any]:
     return answer
 
 
+@cache
+def clients() -> dict[str, Any]:
+    """Made once for each instance of the function: to make them takes longer than an answer."""
+    return {"dns": boto3.client("route53"), "s3": boto3.client("s3", region_name=os.environ["AWS_REGION"])}
+
+
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """What Lambda calls."""
-    region = os.environ["AWS_REGION"]
-    clients = {"dns": boto3.client("route53"), "s3": boto3.client("s3", region_name=region)}
-    return answered(event, Record(event["settings"], **clients))
+    return answered(event, Record(event["settings"], **clients()))

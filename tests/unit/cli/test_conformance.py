@@ -85,6 +85,16 @@ def test_the_example_keeps_every_promise_and_the_record_is_restored(deployer: De
     assert set(deployer.seen) >= {*deployer.example.ACTS} - {"look_into"}
 
 
+def test_a_second_run_right_after_the_first_has_larger_fencing_numbers(
+    deployer: Deployer, trial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a target that settles at once would refuse each of its moves as late."""
+    monkeypatch.setattr(deployer.example, "PROPAGATION_SECONDS", 0)
+    for _ in range(2):
+        assert broken(results(deployer, trial)) == set()
+        deployer.at += 5
+
+
 def test_it_announces_its_actions_and_does_nothing_without_a_terminal(
     deployer: Deployer, trial: Path
 ) -> None:
@@ -132,6 +142,20 @@ def moves_when_it_plans(deployer: Deployer, event: dict[str, Any]) -> Any:
     return answer
 
 
+def writes_when_it_plans(deployer: Deployer, event: dict[str, Any]) -> Any:
+    """Its note, which moves no traffic."""
+    if event["act"] == "plan":
+        record = deployer.example.Record(SPEC.settings, dns=deployer.dns, s3=deployer)
+        record._write(state := record._read(), state.shares, state.fence + 1)
+    return deployer.ask(event)
+
+
+def restores_only_once(deployer: Deployer, event: dict[str, Any]) -> Any:
+    if event["act"] == "restore" and deployer.shares() == {OLD: 100}:
+        return {"error": {"name": "TargetInvalid", "message": "There is nothing to restore."}}
+    return deployer.ask(event)
+
+
 @pytest.mark.parametrize(
     "fault, acts",
     [
@@ -139,6 +163,8 @@ def moves_when_it_plans(deployer: Deployer, event: dict[str, Any]) -> Any:
         (plans_by_the_clock, {"plan"}),
         (knows_every_revision, {"exists"}),
         (moves_when_it_plans, {"check, plan, exists, serving"}),
+        (writes_when_it_plans, {"check, plan, exists, serving"}),
+        (restores_only_once, {"restore"}),
     ],
 )
 def test_a_broken_promise_is_named_with_a_remedy(
