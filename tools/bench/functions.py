@@ -2,7 +2,7 @@
 
 The SAM CLI's wheel carries AWS's Runtime Interface Emulator; with AWS's runtime client it runs a built function with no
 Docker. It says how long the init phase took, and the kernel how much memory the process ever had. Every start is a new
-process, and a bare one is started in each round of ours, so that both see the same machine.
+process, and a bare one is started right before each of ours, so that both see the same machine.
 """
 
 from __future__ import annotations
@@ -57,35 +57,32 @@ def measure(engine: Engine, stack_name: str, *, bucket: str, runs: int) -> list[
     Raises LocalError when one does not start.
     """
     functions, events = Functions.prepared(engine, stack_name), _Events(bucket)
-    starts: dict[str, list[Start]] = defaultdict(list)
+    ours = [name for name in functions.variables if name != BARE]
+    pairs: dict[str, list[_Pair]] = defaultdict(list)
     for number in range(runs + 1):
         say(f"cold starts, round {number} of {runs}" if number else "cold starts, to warm up")
-        for name in functions.variables:
-            start = functions.start(name, events.for_(name))
+        for name in ours:
+            bare, start = (functions.start(each, events.for_(each)) for each in (BARE, name))
             if number:
-                starts[name].append(start)
-    bare = starts.pop(BARE)
+                pairs[name].append((bare, start))
+    every = [pair for each in pairs.values() for pair in each]
     return [
         _against(
             "A cold start in AWS's runtime: the init phase, that is Python and the imports",
-            Figure(what=BARE, unit=MILLISECONDS, runs=[start.init for start in bare]),
-            {name: [start.init for start in each] for name, each in starts.items()},
+            Figure(what=BARE, unit=MILLISECONDS, runs=[bare.init for bare, _ in every]),
+            {name: [start.init / bare.init for bare, start in each] for name, each in pairs.items()},
         ),
         Part(
             title="… until its first answer, with its first client and its first look at the ledger",
             figures=[
-                Figure(what=BARE, unit=MILLISECONDS, runs=[start.answer for start in bare]),
-                Figure(
-                    what="all functions",
-                    unit=MILLISECONDS,
-                    runs=[start.answer for each in starts.values() for start in each],
-                ),
+                Figure(what=BARE, unit=MILLISECONDS, runs=[bare.answer for bare, _ in every]),
+                Figure(what="all functions", unit=MILLISECONDS, runs=[start.answer for _, start in every]),
             ],
         ),
         _against(
             "… and the memory that it has had at its highest",
-            Figure(what=BARE, unit=MEBIBYTES, runs=[start.peak for start in bare]),
-            {name: [start.peak for start in each] for name, each in starts.items()},
+            Figure(what=BARE, unit=MEBIBYTES, runs=[bare.peak for bare, _ in every]),
+            {name: [start.peak / bare.peak for bare, start in each] for name, each in pairs.items()},
         ),
         _page(functions, engine, runs=runs),
     ]
@@ -207,11 +204,9 @@ def _opened(engine: Engine, variables: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _against(title: str, bare: Figure, runs: Mapping[str, Sequence[float]]) -> Part:
-    times = [
-        Figure(what=name, unit=TIMES, runs=[value / bare.median for value in values])
-        for name, values in runs.items()
-    ]
-    return Part(title=title, figures=[bare, *(figure.at_most(MOST) for figure in times)])
+    """`runs`: how many times as much as the bare one before it each start needed, by function."""
+    times = [Figure(what=name, unit=TIMES, runs=values).at_most(MOST) for name, values in runs.items()]
+    return Part(title=title, figures=[bare, *times])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +219,10 @@ class Start:
     """Seconds from the invocation to its answer, the init phase among them."""
     peak: float
     """MiB, after that."""
+
+
+_Pair = tuple[Start, Start]
+"""A bare function's start, and the start of one of ours right after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
