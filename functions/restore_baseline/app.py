@@ -26,7 +26,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     ledger, rollback = release.ledger, name_of(execution)
     release.read_ahead(lock.LOCK)
     # Before the record: a rollback that ends now writes the record first, and then gives the lock back.
-    holder = lock.holder(ledger, order.application)
+    holder = lock.holder_to_follow(ledger, order.application)
     record = release.record
     waited = joined(ledger, order, record, holder, execution=execution, rollback=rollback)
     barred = bars_only(ledger, order, record, rollback=rollback, execution=execution)

@@ -51,7 +51,7 @@ GOOD = {
     "judge_gates": 1,
     "plan_deployment": 2,  # the current release after the target
     "request_approval": 1,
-    "recheck_release": 10,
+    "recheck_release": 8,
     "prove_candidate": 1,
     "shift_traffic": 2,
     "await_stable": 2,
@@ -71,4 +71,4 @@ def test_each_step_reads_what_it_needs_of_the_ledger_together(world: World) -> N
     world.health = sick_from(4)
     with reads(world) as counted:
         assert world.release("v1.2.0").error == "ReleaseRolledBack"
-    assert counted["restore_baseline"] == 3
+    assert counted["restore_baseline"] == 2

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
+
+import pytest
 
 from tagship.ledger import lock, notices, releases
 from tagship.ledger.table import HEAD, Fact, Ledger, application_key
+from tagship.model.errors import LockHeld
+from tagship.model.facts import FactKind
 from tests.unit import builders
 from tests.unit.tables import aws_error
 
@@ -89,3 +94,35 @@ def test_a_fact_its_release_and_whether_a_channel_has_it_are_one_request(ledger:
     assert releases.get(here, "storefront", "v1.0.0")["tag"] == "v1.0.0"
     assert not notices.was_sent(here, read, "bus")
     assert asked == ["transact_get_items"]
+
+
+def take(ledger: Ledger, tag: str) -> lock.Lock:
+    return lock.acquire(
+        ledger, application="storefront", tag=tag, attempt=1, execution=f"arn:{tag}", seconds=60
+    )
+
+
+def test_a_holder_that_was_seen_is_not_read_again_to_take_the_lock(ledger: Ledger) -> None:
+    here, asked = counted(ledger)
+    here.read_ahead((PK, lock.LOCK), (PK, HEAD))
+    assert lock.holder_to_follow(here, "storefront") is None
+    assert take(here, "v1.0.0").fence == 1
+    assert asked == ["transact_get_items", "transact_write_items"]
+
+
+def test_a_lock_that_changed_since_its_holder_was_seen_is_refused_and_then_read_again(ledger: Ledger) -> None:
+    assert lock.holder_to_follow(ledger, "storefront") is None
+    take(replace(ledger), "v1.1.0")
+    with pytest.raises(LockHeld, match="another release took it first"):
+        take(ledger, "v1.0.0")
+    with pytest.raises(LockHeld, match=r"v1\.1\.0 is in progress"):
+        take(ledger, "v1.0.0")
+
+
+def test_a_fact_is_read_once_and_one_that_has_not_happened_is_looked_for_again(ledger: Ledger) -> None:
+    here, asked = counted(ledger)
+    fact = partial(here.fact, "storefront", "v1.0.0", 1, FactKind.RELEASE_READ)
+    assert fact() is None
+    ledger.record(ONE)
+    assert (fact() or {})["seq"] == (fact() or {})["seq"] == 1
+    assert asked == ["get_item"] * 2

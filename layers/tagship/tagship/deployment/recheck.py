@@ -17,6 +17,7 @@ from tagship.model.schedule import Leave
 
 def prove_approved(ledger: Ledger, record: ReleaseRecord) -> str:
     """The digest of what would be deployed. Raises PlanChanged unless the request shows that exactly this is approved."""
+    approvals.read_ahead(ledger, record)
     request, digest = approvals.get(ledger, record["approval"]), release_digest(record, record["plan"])
     if request is None or request["status"] != "APPROVED" or request["digest"] != digest:
         raise PlanChanged(

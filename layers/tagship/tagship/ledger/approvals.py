@@ -7,7 +7,17 @@ from contextlib import suppress
 from typing import Any, Literal, cast
 
 from tagship.ledger import lock, pauses, releases
-from tagship.ledger.table import Fact, Item, Ledger, Refused, application_key, as_read, of_planning, timestamp
+from tagship.ledger.table import (
+    Fact,
+    Item,
+    Ledger,
+    Refused,
+    application_key,
+    as_read,
+    fact_key,
+    of_planning,
+    timestamp,
+)
 from tagship.ledger.table import approval_key as _pk
 from tagship.model.errors import (
     AlreadyDecided,
@@ -41,6 +51,13 @@ _CLOSED = {
 MOST_PLANNINGS = 5
 """How often one attempt of a release can be planned: people are asked again each time another release goes first."""
 _SECRET = "taskToken"  # noqa: S105 (an attribute's name)
+
+
+def read_ahead(ledger: Ledger, record: ReleaseRecord) -> None:
+    """Reads a release's request, and the fact that it was made, with one request, for the reads that follow."""
+    planning = of_planning(record.get("planning", 1))
+    asked = fact_key(record["tag"], record["attempt"], FactKind.APPROVAL_REQUESTED, planning)
+    ledger.read_ahead((_pk(record["approval"]), _APPROVAL), (application_key(record["application"]), asked))
 
 
 def get(ledger: Ledger, approval_id: str) -> RequestRecord | None:

@@ -66,6 +66,11 @@ def holder(ledger: Ledger, application: str) -> Holder | None:
     return _holder_in(ledger.get(application_key(application), LOCK) or {})
 
 
+def holder_to_follow(ledger: Ledger, application: str) -> Holder | None:
+    """The holder, for a caller that then takes the lock: `acquire` is refused if it has changed since."""
+    return _holder_in(ledger.peek(application_key(application), LOCK) or {})
+
+
 def _holder_in(item: Item) -> Holder | None:
     if "tag" not in item:
         return None

@@ -109,6 +109,10 @@ class Ledger:
     _ahead: dict[tuple[str, str], Item | None] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
+    _facts: dict[tuple[str, str], FactRecord] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    """Facts that were read: they never change."""
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
@@ -142,6 +146,11 @@ class Ledger:
                 TableName=self.table, Key=_packed({"pk": pk, "sk": sk}), ConsistentRead=True
             )
         return unpacked(answer["Item"]) if "Item" in answer else None
+
+    def peek(self, pk: str, sk: str) -> Item | None:
+        """As `get`; the next `get` returns the same, once, so that a write depends on what was seen here."""
+        self._ahead[pk, sk] = found = self.get(pk, sk)
+        return found
 
     def query(
         self, pk: str, prefix: str, *, newest_first: bool = False, limit: int | None = None
@@ -227,9 +236,11 @@ class Ledger:
     def fact(
         self, application: str, tag: str, attempt: int, name: FactKind, key: str = ""
     ) -> FactRecord | None:
-        """One fact, if it has happened."""
-        found = self.get(application_key(application), fact_key(tag, attempt, name, key))
-        return cast("FactRecord | None", found)
+        """One fact, if it has happened. A fact never changes, so it is read once."""
+        at = application_key(application), fact_key(tag, attempt, name, key)
+        if at not in self._facts and (found := self.get(*at)):
+            self._facts[at] = cast("FactRecord", found)
+        return self._facts.get(at)
 
     def facts_with(
         self, application: str, tag: str, attempt: int, name: FactKind, keys: Sequence[str]
