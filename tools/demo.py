@@ -1,8 +1,9 @@
-"""`make demo`: a sample application is released three times on this machine, by the deployed stack, with no test double.
+"""`make demo`: releases a sample application three times on this machine, with the deployed stack and no test doubles.
 
-v1.0.0 is the first, v1.1.0 takes over from it, v1.2.0 passes its gates, is approved, and is broken. Approvers are the people
-of its application.yaml: each opens the real link of the real mail and presses a button of the real page. Meanwhile customers
-keep asking the application, and the output says who answered them. `stories.py` has the words, for each kind of target.
+v1.0.0 is the first release, v1.1.0 replaces it, and v1.2.0 passes its gates and is approved, but is broken. The
+approvers are those in application.yaml: each opens the real link in the real mail and presses a button on the real page.
+Meanwhile customers keep sending requests, and the output shows which version answered them. `stories.py` has the texts
+for each kind of target.
 """
 
 from __future__ import annotations
@@ -37,30 +38,30 @@ STARTED_SECONDS = 30
 MAIL_SECONDS = 30
 AFTERWARDS_SECONDS = 2.0
 CANARY_FROM, CANARY_TO = 2.0, 25.0
-"""A share of 10 % of some hundred requests, as chance may have it."""
+"""The range, in percent, in which a share of 10 % of some hundred requests can lie by chance."""
 BUDGETS = {"gates": 300, "traffic": 1200, "health": 300, "rollback": 600}
-"""Seconds, as the stack promises them."""
+"""The stack's budgets, in seconds."""
 OPENING = """\
-Tagship takes tagged releases to production: automatic gates, approval by people, {how}, and a rollback by itself.
+Tagship takes tagged releases to production: automatic gates, approval by people, {how}, and automatic rollback.
 This demo shows it with three releases of {shown}. It runs on this machine, without an AWS account.
 
 {steps}
 
-{total} Ctrl-C ends it at any moment, and leaves nothing behind.
+{total} Ctrl-C ends it at any time, and leaves nothing behind.
 """
-FIRST = "In all {total}. What is built now is kept, so the next run is about a minute quicker."
-AGAIN = "In all {total}: everything is built already, so this run is quicker than the first."
+FIRST = "This takes {total}. The build is kept, so the next run is about a minute quicker."
+AGAIN = "This takes {total}. Everything is already built, so this run is quicker than the first."
 CLOSING = """
 What you have seen:
 {seen}
-All {count} checks behind these sentences were as expected.
+All {count} checks behind these sentences passed.
 """
 WIDTH, INDENT = 110, 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the last table."""
+    """One row of the table of results."""
 
     what: str
     expected: str
@@ -80,10 +81,10 @@ class Demo:
     step: bool
     rows: list[Row] = field(default_factory=list)
     opened: float = 0.0
-    """From when on no request may fail, in seconds since 1970."""
+    """The time from which no request may fail, in seconds since 1970."""
 
     def release(self, release: Release, traffic: Traffic) -> bool:
-        """From the upload to the ending, told while it happens; whether it ended as it must."""
+        """Runs one release and prints each step as it happens. Returns whether it ended as expected."""
         say(f"\n{self.sample.name} {release.tag}: {release.about}\n")
         say(textwrap.fill(release.why, WIDTH, initial_indent="  ", subsequent_indent="  ") + "\n")
         before, published = self.sample.standing(), time.time()
@@ -104,14 +105,16 @@ class Demo:
                 self._approve(release.tag)
         ended = time.time()
         self._sum_up(release, timeline, traffic)
-        time.sleep(AFTERWARDS_SECONDS)  # customers go on, and the last rows look at who answers them
+        time.sleep(
+            AFTERWARDS_SECONDS
+        )  # customers continue, and the last rows check which version answers them
         self._judge(release, timeline, traffic, before=before, ended=ended)
         if ending(timeline) != release.execution:
             say(f"\n  {release.tag} should have ended {release.execution}, so nothing more is released.")
         return ending(timeline) == release.execution
 
     def _approve(self, tag: str) -> None:
-        """Each approver opens the link of their own mail and approves; with --step, people at this machine do."""
+        """Each approver opens the link in their mail and approves; with --step, the person at this machine does."""
         links = {who: link_in(self._mail_to(who, tag)) for who in self.approvers}
         if self.step:
             say(waiting(links, tag))
@@ -167,13 +170,13 @@ class Demo:
 
     def _expect_canary(self, tag: str, timeline: Timeline, traffic: Traffic) -> None:
         canary = next((share for share in timeline.shares if share.percent == CANARY), None)
-        asked = traffic.between(canary.start, canary.end) if canary else []
-        percent = shares(asked).get(tag, 0.0)
+        requests = traffic.between(canary.start, canary.end) if canary else []
+        percent = shares(requests).get(tag, 0.0)
         self.rows.append(
             Row(
                 what=f"{tag} answered at {CANARY} %",
                 expected=f"{CANARY_FROM:.0f} to {CANARY_TO:.0f} %",
-                seen=f"{percent:.1f} % of {len(asked)}",
+                seen=f"{percent:.1f} % of {len(requests)}",
                 right=CANARY_FROM <= percent <= CANARY_TO,
             )
         )
@@ -189,11 +192,11 @@ class Demo:
 
 
 def run(*, target: str = "lambda", keep: bool = False, step: bool = False) -> int:
-    """The whole demo of a kind of target.
+    """Runs the whole demo of a kind of target.
 
-    0 if everything was as expected, 2 where the kind can't be shown, 130 where it was stopped with Ctrl-C.
+    Returns 0 if every check passed, 2 if this machine can't run the kind, and 130 after Ctrl-C.
 
-    Raises LocalError when this machine lacks something, or something did not happen in time.
+    Raises LocalError if this machine lacks something, or something did not happen in time.
     """
     if why := unshown(target):
         print(why, file=sys.stderr)
@@ -251,7 +254,7 @@ def _whole(story: Story, *, keep: bool, step: bool) -> int:
 
 
 def opening(story: Story, *, build: str, again: bool) -> str:
-    """What comes, and how long it takes."""
+    """The first screen: the steps, and how long they take."""
     built = "the real SAM CLI deploys the real template to an embedded AWS engine"
     steps = [
         ("Build and deploy", built, build),
@@ -261,7 +264,7 @@ def opening(story: Story, *, build: str, again: bool) -> str:
         ),
     ]
     return OPENING.format(
-        how="a canary" if story.canary else "the change that was approved",
+        how="a canary" if story.canary else "exactly the approved change",
         shown=story.shown,
         steps="\n".join(
             f"  {number}. {what:<20}{text:<72}{seconds}"
@@ -273,7 +276,7 @@ def opening(story: Story, *, build: str, again: bool) -> str:
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Says what is being done, and then how long it took; on a terminal the seconds go on meanwhile."""
+    """Prints what is being done, and then how long it took; on a terminal, it counts the seconds."""
     began, done = time.monotonic(), threading.Event()
 
     def count() -> None:
@@ -295,32 +298,32 @@ def working(what: str) -> Iterator[None]:
 
 
 def waiting(links: Mapping[str, str], tag: str) -> str:
-    """What a person must know who decides with --step."""
+    """The instructions for a person who decides with --step."""
     port = urlsplit(next(iter(links.values()))).port
-    asked = "\n".join(f"             {who}\n               {link}" for who, link in links.items())
+    listed = "\n".join(f"             {who}\n               {link}" for who, link in links.items())
     return f"""
-           The release waits for you now. All {len(links)} approvers must approve. One rejection ends it, and the demo.
+           The release now waits for you. All {len(links)} approvers must approve. One rejection ends both release and demo.
            Open each link in a browser on this machine, read the page, and press a button:
-{asked}
+{listed}
            From another machine, forward the port first, then open the same links:
              ssh -L {port}:127.0.0.1:{port} <this machine>
-           The demo continues by itself when {tag} is decided. Ctrl-C ends it and leaves nothing behind.
+           The demo continues automatically when {tag} is decided. Ctrl-C ends it and leaves nothing behind.
 """
 
 
 def say(text: str) -> None:
-    """To the reader, at once."""
+    """Prints a text at once, without buffering."""
     print(text, flush=True)
 
 
 def line(seconds: float, words: str) -> None:
-    """One line of the timeline: when, and what happened."""
+    """Prints one line of the timeline: the time, and what happened."""
     text = textwrap.fill(words, WIDTH - INDENT, subsequent_indent=" " * INDENT)
     say(f"  {seconds:>6.1f} s  {text}")
 
 
 def answered(traffic: Traffic, share: Share) -> str:
-    """Who answered in a span of time, and how many requests there were."""
+    """Which versions answered while a share was in effect, and how many requests there were."""
     requests = traffic.between(share.start, share.end)
     failed = sum(request.status >= 500 for request in requests)
     errors = f", {failed} of them answered with an error" if failed else ""
@@ -330,7 +333,7 @@ def answered(traffic: Traffic, share: Share) -> str:
 def shares_in_words(requests: list[Any]) -> str:
     """The share of each version, in words."""
     if not requests:
-        return "nobody asked"
+        return "no requests"
     return ", ".join(f"{version} {percent:.1f} %" for version, percent in shares(requests).items())
 
 
@@ -340,13 +343,13 @@ def ending(timeline: Timeline) -> str:
 
 
 def show(rows: Sequence[Row], story: Story) -> bool:
-    """What was seen, in a few sentences; a table of what was different; whether all of it is right."""
+    """Prints the results: a few sentences, or a table of the checks that failed. Returns whether all passed."""
     wrong = [row for row in rows if not row.right]
     if not wrong:
         say(CLOSING.format(count=len(rows), seen="\n".join(f"  - {each}" for each in story.seen)))
         return True
     widths = [max(len(getattr(row, name)) for row in wrong) for name in ("what", "expected", "seen")]
-    say(f"\n{len(wrong)} of {len(rows)} checks were not as expected:\n")
+    say(f"\n{len(wrong)} of {len(rows)} checks failed:\n")
     say(f"  {'':<{widths[0]}}  {'expected':<{widths[1]}}  {'seen':<{widths[2]}}")
     for row in wrong:
         say(f"  {row.what:<{widths[0]}}  {row.expected:<{widths[1]}}  {row.seen:<{widths[2]}}")
@@ -354,7 +357,7 @@ def show(rows: Sequence[Row], story: Story) -> bool:
 
 
 def look_around(engine: Engine, sample: Sample, stack: dict[str, str]) -> str:
-    """What somebody types who wants to see more."""
+    """The commands with which a person can explore the running stage."""
     log = (engine.folder / "engine.log").relative_to(ROOT)
     return f"""
 Everything is still running. To look around:
@@ -373,12 +376,12 @@ Stop it with:  .venv/bin/tagship local down"""
 
 
 def main() -> int:
-    """As `make demo` runs it."""
+    """The command that `make demo` runs."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.demo", description="Release a sample application three times."
     )
     parser.add_argument(
-        "--keep", action="store_true", help="leave everything running, and say how to look around"
+        "--keep", action="store_true", help="leave everything running, and print how to explore it"
     )
     parser.add_argument("--step", action="store_true", help="wait for a person to decide each release")
     parser.add_argument(

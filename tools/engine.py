@@ -1,17 +1,17 @@
-"""The embedded engine: MiniStack with corrections, made in memory while it starts.
+"""The embedded engine: MiniStack, corrected in memory when it starts.
 
 Run it in the engine's own environment, where its version is pinned:
 
     GATEWAY_PORT=4566 .venv-engine/bin/python tools/engine.py
 
-`tools.stack.Engine` does that, with folders of its own and a clean environment. No file of the package is
+`tools.stack.Engine` does that, with separate folders and a clean environment. No file of the package is
 changed, and each correction makes the engine do what AWS documents. tests/integration/test_engine_corrections.py
-shows each of them, and fails when the engine no longer needs it, so that it can go.
+tests each of them, and fails when the engine no longer needs it. Then delete the correction.
 
-With --tasks=N no more than N tasks of state machines call their functions at a time. AWS has machines for all of them; one
-machine that starts a hundred processes at the same moment has none of them ready in time.
+With --tasks=N, at most N tasks of state machines call their functions at a time. AWS has capacity for all of them; a single
+machine that starts a hundred processes at once has none of them ready in time.
 
-With --with-parent it ends when its standard input does, so that no engine outlives the program that started it.
+With --with-parent, the engine ends when its standard input is closed, so that it never outlives the program that started it.
 """
 
 import base64
@@ -44,14 +44,14 @@ _this_thread = threading.local()
 _invoking = contextvars.ContextVar("invoking", default=False)
 _uploaded = contextvars.ContextVar("uploaded", default="")
 _qualified: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("qualified")
-"""The version and the alias that an execution was started with."""
+"""The version and the alias with which an execution was started."""
 
 
-def keep_the_names_of_exceptions() -> None:
+def keep_exception_names() -> None:
     """A handler's exception reaches the caller with its class name and stack trace.
 
-    AWS answers errorType, errorMessage and stackTrace; Step Functions matches Retry and Catch on the errorType,
-    and hands all of it on as the cause. The stock engine calls every exception Runtime.HandlerError, so that no
+    AWS returns errorType, errorMessage and stackTrace; Step Functions matches Retry and Catch on the errorType,
+    and passes all three on as the cause. The unmodified engine names every exception Runtime.HandlerError, so no
     Catch ever matches.
     """
     stock = '"error": str(e), "trace": traceback.format_exc()'
@@ -86,10 +86,10 @@ def keep_the_names_of_exceptions() -> None:
     lambdas._execute_function_warm = execute_and_name
 
 
-def keep_the_process_of_what_raised() -> None:
-    """A function that raised is asked again in the same process, as in AWS: only a crash or a time-out ends it.
+def keep_processes_that_raised() -> None:
+    """A function that raised is called again in the same process, as in AWS: only a crash or a time-out ends the process.
 
-    The stock engine ends it after every exception, so that each retry pays for a cold start.
+    The unmodified engine ends the process after every exception, so every retry has a cold start.
     """
     stock, ours = (
         f'{{"status": {status}, "error": str(e), "trace"' for status in ('"error"', '"ok", "raised": True')
@@ -97,20 +97,20 @@ def keep_the_process_of_what_raised() -> None:
     runtime._PYTHON_WORKER_SCRIPT = _replaced(runtime._PYTHON_WORKER_SCRIPT, stock, ours)
     invoke_worker = runtime.Worker.invoke
 
-    def invoke_and_tell(worker: Any, *args: Any, **kwargs: Any) -> Any:
+    def invoke_and_mark(worker: Any, *args: Any, **kwargs: Any) -> Any:
         answer = invoke_worker(worker, *args, **kwargs)
         if answer.get("raised"):
             answer["status"] = "error"
         return answer
 
-    runtime.Worker.invoke = invoke_and_tell
+    runtime.Worker.invoke = invoke_and_mark
 
 
-def follow_the_weights_of_aliases() -> None:
-    """A call to an alias goes to one of its two versions, as its routing weights say.
+def follow_alias_weights() -> None:
+    """A call to an alias goes to one of its two versions, by the alias's routing weights.
 
-    The stock engine keeps the weights and sends everything to the alias's own version, so that a canary never gets
-    a request. Only calls are weighted: to read an alias's configuration is always to read its own version's.
+    The unmodified engine stores the weights but sends every call to the alias's main version, so a canary never gets
+    a request. Only calls are weighted: reading an alias's configuration always returns the main version's.
     """
     invoke, find, effective = (
         lambdas._invoke,
@@ -132,10 +132,14 @@ def follow_the_weights_of_aliases() -> None:
     async def invoke_drawn(
         name: str, event: Any, headers: Any, path_qualifier: str | None = None, query_params: Any = None
     ) -> Any:
-        asked = path_qualifier or lambdas._qp_first(query_params or {}, "Qualifier")
-        version_drawn = drawn(lambdas._functions.get(name), asked)
+        qualifier = path_qualifier or lambdas._qp_first(query_params or {}, "Qualifier")
+        version_drawn = drawn(lambdas._functions.get(name), qualifier)
         return await invoke(
-            name, event, headers, version_drawn if version_drawn != asked else path_qualifier, query_params
+            name,
+            event,
+            headers,
+            version_drawn if version_drawn != qualifier else path_qualifier,
+            query_params,
         )
 
     def find_to_invoke(reference: Any) -> Any:
@@ -153,11 +157,11 @@ def follow_the_weights_of_aliases() -> None:
     lambdas._effective_func_record_for_qualifier = effective_or_drawn
 
 
-def read_time_outs_from_the_input() -> None:
+def read_time_outs_from_input() -> None:
     """A task's TimeoutSecondsPath is read from the state's input.
 
-    It is how an application's own time to decide reaches the approval; the stock engine ignores it and waits for
-    ever.
+    The approval's time-out comes from the application's configuration in this way. The unmodified engine ignores the
+    path and waits forever.
     """
     execute_task = states._execute_task
 
@@ -172,7 +176,7 @@ def read_time_outs_from_the_input() -> None:
 def fail_tasks_whose_function_raised() -> None:
     """A function that raises behind lambda:invoke.waitForTaskToken fails its task at once.
 
-    The stock engine swallows the exception and waits for a token that nobody was given.
+    The unmodified engine swallows the exception and waits for a token that nobody received.
     """
     wait_for_callback, call_lambda = states._invoke_with_callback, states._call_lambda
 
@@ -197,19 +201,19 @@ def fail_tasks_whose_function_raised() -> None:
     states._call_lambda = call_or_fail_the_task
 
 
-def read_definitions_in_yaml() -> None:
-    """A state machine's definition may be YAML, as CloudFormation takes it.
+def read_yaml_definitions() -> None:
+    """A state machine's definition can be YAML, as CloudFormation accepts it.
 
-    The stock engine deploys it and then can't run it.
+    The unmodified engine deploys such a definition but can't run it.
     """
     definition = provisioners._sfn_definition
     provisioners._sfn_definition = lambda properties: json.dumps(yaml.safe_load(definition(properties)))
 
 
-def name_the_version_of_an_upload() -> None:
-    """The event of an upload into a versioned bucket carries the object's version-id.
+def add_versions_to_upload_events() -> None:
+    """The event of an upload into a versioned bucket contains the object's version-id.
 
-    Tagship pins the manifest by it; the stock engine leaves it out, so that whatever is newest would be read.
+    Tagship pins the manifest by it. The unmodified engine omits it, so Tagship would read the newest version instead.
     """
     fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event
 
@@ -231,10 +235,10 @@ def name_the_version_of_an_upload() -> None:
     eventbridge._dispatch_event = dispatch_with_version
 
 
-def read_a_part_of_a_version() -> None:
-    """A part of an object's version (`Range`) is that part, as it is of the newest version.
+def read_ranges_of_versions() -> None:
+    """A request for a `Range` of an object's version returns that range, as it does for the newest version.
 
-    The stock engine answers with the whole version, and a reader takes its beginning for what was asked for.
+    The unmodified engine returns the whole version, so a reader takes its beginning for the requested range.
     """
     get = s3._get_object
 
@@ -257,11 +261,11 @@ def read_a_part_of_a_version() -> None:
     s3._get_object = get_the_part
 
 
-def name_the_actions_on_an_alias() -> None:
-    """To read, move or delete one alias, or to look at its concurrency, needs the right to do just that.
+def authorize_alias_actions() -> None:
+    """Reading, moving and deleting an alias, and reading its concurrency, each need their own permission.
 
-    With AUTH=true the engine obeys the roles' policies; the stock one takes each of the first three for lambda:ListAliases,
-    and the last for lambda:GetFunction.
+    With AUTH=true the engine enforces the roles' policies. The unmodified engine checks the first three as
+    lambda:ListAliases, and the last as lambda:GetFunction.
     """
     action_of = iam_actions._lambda_action
     on_one_alias = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
@@ -277,10 +281,10 @@ def name_the_actions_on_an_alias() -> None:
     iam_actions._lambda_action = action_on_alias
 
 
-def name_the_sender_of_a_mail() -> None:
-    """A right to send mail from one address alone (its identity, and ses:FromAddress) is a right to send mail from it.
+def authorize_mail_by_sender() -> None:
+    """A permission to send mail can be limited to one address: by its identity's ARN and by ses:FromAddress.
 
-    The stock engine knows neither for ses:SendEmail, so that such a right allows nothing.
+    The unmodified engine supports neither for ses:SendEmail, so such a permission allows nothing.
     """
     context_of, resource_of = iam_actions.request_tag_context, iam_actions.extract_resource_arn
 
@@ -303,10 +307,11 @@ def name_the_sender_of_a_mail() -> None:
     iam_actions.extract_resource_arn = resource_or_sender
 
 
-def name_the_alias_of_a_key() -> None:
-    """A right on a KMS key is a right on the key that an alias stands for, and kms:RequestAlias is that alias.
+def authorize_keys_by_alias() -> None:
+    """A request that names a KMS key by its alias is authorized on that key, and kms:RequestAlias is the alias.
 
-    The stock engine takes the alias itself for the resource and knows no such condition: such a right allows nothing.
+    The unmodified engine uses the alias itself as the resource and does not support the condition, so such a permission
+    allows nothing.
     """
     context_of, resource_of = iam_actions.request_tag_context, iam_actions.extract_resource_arn
 
@@ -331,10 +336,10 @@ def name_the_alias_of_a_key() -> None:
     iam_actions.extract_resource_arn = resource_or_key
 
 
-def name_the_path_of_parameters() -> None:
-    """The right to read the parameters below one path is a right on that path.
+def authorize_parameters_by_path() -> None:
+    """The permission to read the parameters below a path is checked against that path.
 
-    The stock engine looks for one parameter's name, finds none, and asks for a right on everything.
+    The unmodified engine looks for the name of a single parameter, finds none, and requires a permission on everything.
     """
     resource_of = iam_actions.extract_resource_arn
 
@@ -347,10 +352,10 @@ def name_the_path_of_parameters() -> None:
     iam_actions.extract_resource_arn = resource_or_path
 
 
-def name_the_function_at_the_edge() -> None:
-    """A right on one CloudFront function is a right to read, change and publish that one.
+def authorize_edge_functions() -> None:
+    """A permission to read, change or publish a CloudFront function is checked against that function.
 
-    The stock engine names distributions alone, and asks for a right on everything.
+    The unmodified engine knows only distributions, and requires a permission on everything.
     """
     resource_of = iam_actions.extract_resource_arn
 
@@ -365,10 +370,10 @@ def name_the_function_at_the_edge() -> None:
     iam_actions.extract_resource_arn = resource_or_function
 
 
-def try_out_functions_at_the_edge() -> None:
-    """TestFunction runs a CloudFront function's code for an event, and says what it returned.
+def run_edge_function_tests() -> None:
+    """TestFunction runs a CloudFront function's code for an event, and returns the result.
 
-    The stock engine knows no such operation, though it runs the same code for visitors.
+    The unmodified engine lacks this operation, although it runs the same code for visitors.
     """
     handle = cloudfront.handle_request
 
@@ -403,11 +408,11 @@ def try_out_functions_at_the_edge() -> None:
     cloudfront.handle_request = handle_or_try_out
 
 
-def name_the_role_behind_a_session() -> None:
-    """For who acts in a role, aws:PrincipalArn is the role's ARN, whatever the session is called.
+def use_the_role_as_principal() -> None:
+    """In a session of a role, aws:PrincipalArn is the role's ARN, whatever the name of the session.
 
-    It is how a trust policy names this stack's functions. The stock engine gives the session's own ARN, so that such a
-    trust lets nobody in.
+    Trust policies use it to name this stack's functions. The unmodified engine uses the session's ARN, so such a trust
+    policy matches nobody.
     """
     resolve = iam_evaluator._resolve_condition_key
 
@@ -421,10 +426,10 @@ def name_the_role_behind_a_session() -> None:
     iam_evaluator._resolve_condition_key = resolve_or_name_the_role
 
 
-def name_the_machine_of_a_task() -> None:
-    """The right to answer a waiting task is a right on its state machine.
+def authorize_task_answers_by_machine() -> None:
+    """The permission to answer a waiting task is checked against its state machine.
 
-    The stock engine asks for a right on everything.
+    The unmodified engine requires a permission on everything.
     """
     execute_task, wait_for_callback = states._execute_task, states._invoke_with_callback
     resource_of = iam_actions.extract_resource_arn
@@ -449,11 +454,11 @@ def name_the_machine_of_a_task() -> None:
     iam_actions.extract_resource_arn = resource_or_machine
 
 
-def run_the_versions_of_state_machines() -> None:
-    """An execution runs the version that its ARN names, or one of an alias's two versions, drawn by their weights.
+def run_state_machine_versions() -> None:
+    """An execution runs the version in its ARN, or one of an alias's two versions, drawn by their weights.
 
-    ("How Step Functions associates executions with a version or alias", Step Functions Developer Guide.) The stock engine
-    runs the newest definition whatever was named.
+    ("How Step Functions associates executions with a version or alias", Step Functions Developer Guide.) The unmodified
+    engine always runs the newest definition.
     """
     start, emit = states._start_execution, states._emit_execution_status_event
     machines, versions = states._state_machines, states._state_machine_versions
@@ -493,11 +498,11 @@ def run_the_versions_of_state_machines() -> None:
     states._start_execution, states._emit_execution_status_event = start_version, emit_and_remember
 
 
-def list_the_executions_of_versions() -> None:
-    """DescribeExecution and ListExecutions say which version and alias an execution ran with; a list may be of one of them.
+def list_executions_of_versions() -> None:
+    """DescribeExecution and ListExecutions return an execution's version and alias; a list can be limited to one of them.
 
-    (ListExecutions, Step Functions API Reference.) The stock engine forgets what was named, and lists nothing for it. The
-    list of a version or an alias has one page here.
+    (ListExecutions, Step Functions API Reference.) The unmodified engine does not store them, and returns empty lists for
+    them. Here, the list of a version or an alias has a single page.
     """
     describe, listed = states._describe_execution, states._list_executions
 
@@ -528,11 +533,11 @@ def list_the_executions_of_versions() -> None:
     states._describe_execution, states._list_executions = describe_version, list_versions
 
 
-def count_the_executions_of_state_machines() -> None:
-    """CloudWatch counts executions that start and end: of the state machine, and of the version and alias they ran with.
+def count_executions() -> None:
+    """CloudWatch counts started and ended executions by state machine, and by their version and alias.
 
-    ("Monitoring Step Functions metrics using Amazon CloudWatch", Step Functions Developer Guide.) The stock engine counts
-    none.
+    ("Monitoring Step Functions metrics using Amazon CloudWatch", Step Functions Developer Guide.) The unmodified engine
+    counts none.
     """
     emit = states._emit_execution_status_event
     named = {
@@ -554,12 +559,13 @@ def count_the_executions_of_state_machines() -> None:
     states._emit_execution_status_event = emit_and_count
 
 
-def name_the_machine_of_a_version() -> None:
-    """A right on a state machine is a right on its versions, its aliases and its tags.
+def authorize_versions_by_machine() -> None:
+    """A permission on a state machine also covers its versions, aliases and tags.
 
     "To authorize a version or an alias to invoke an API action, Step Functions uses the state machine's ARN instead of using
     the version ARN or alias ARN" ("Authorization for versions and aliases in Step Functions workflows", Step Functions
-    Developer Guide). The stock engine asks for a right on everything, or on a state machine with the alias's name.
+    Developer Guide). The unmodified engine requires a permission on everything, or on a state machine with the alias's
+    name.
     """
     resource_of = iam_actions.extract_resource_arn
 
@@ -580,11 +586,12 @@ def name_the_machine_of_a_version() -> None:
     iam_actions.extract_resource_arn = resource_or_machine
 
 
-def name_the_service_of_a_cluster() -> None:
-    """A right on one ECS service is a right to read, deploy and mark that service; one on a family, to register in it.
+def authorize_ecs_services() -> None:
+    """A permission to read, deploy or tag an ECS service is checked against that service; one to register, against the
+    family.
 
     ("Actions, resources, and condition keys for Amazon Elastic Container Service", Service Authorization Reference.) The
-    stock engine asks for a right on the service's cluster, and on everything for tags and task definitions.
+    unmodified engine requires a permission on the service's cluster, and on everything for tags and task definitions.
     """
     resource_of = iam_actions.extract_resource_arn
 
@@ -608,10 +615,11 @@ def name_the_service_of_a_cluster() -> None:
     iam_actions.extract_resource_arn = resource_or_service
 
 
-def name_the_external_id_of_a_session() -> None:
-    """A right to assume roles only with an external id is one: sts:ExternalId is what the caller says.
+def authorize_by_external_id() -> None:
+    """sts:ExternalId is supported in the policy of the caller that assumes a role.
 
-    The stock engine knows it for the role's trust alone, not for the caller's own policy: such a right allows nothing.
+    The unmodified engine supports it only in the role's trust policy, so a permission to assume roles only with an
+    external ID allows nothing.
     """
     context_of = iam_actions.request_tag_context
 
@@ -623,11 +631,11 @@ def name_the_external_id_of_a_session() -> None:
     iam_actions.request_tag_context = context_with_external_id
 
 
-def simulate_with_the_context() -> None:
-    """SimulatePrincipalPolicy decides with the context that it is given, such as the service that a role is passed to.
+def simulate_policies_with_context() -> None:
+    """SimulatePrincipalPolicy uses the given context, such as the service that a role is passed to.
 
-    (SimulatePrincipalPolicy, IAM API Reference, `ContextEntries`.) The stock engine ignores it, so that a right with a
-    condition counts as missing.
+    (SimulatePrincipalPolicy, IAM API Reference, `ContextEntries`.) The unmodified engine ignores the context, so a
+    permission with a condition counts as missing.
     """
     simulate, resolve = iam._simulate_principal_policy, iam_evaluator._resolve_condition_key
     given: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("given")
@@ -652,14 +660,14 @@ def simulate_with_the_context() -> None:
     iam_evaluator._resolve_condition_key = resolve_in_it
 
 
-def rehearse_an_upload() -> None:
-    """UpdateFunctionCode with DryRun looks whether the code is there, answers with its digest, and changes nothing.
+def support_dry_runs_of_uploads() -> None:
+    """UpdateFunctionCode with DryRun checks that the code exists, returns its digest, and changes nothing.
 
-    The stock engine does not know it, and uploads.
+    The unmodified engine does not support DryRun, and uploads.
     """
     update = lambdas._update_code
 
-    def update_or_rehearse(name: str, data: Any) -> Any:
+    def update_or_dry_run(name: str, data: Any) -> Any:
         if not data.get("DryRun") or name not in lambdas._functions:
             return update(name, data)
         code = lambdas._fetch_code_from_s3(
@@ -672,13 +680,13 @@ def rehearse_an_upload() -> None:
         digest = base64.b64encode(hashlib.sha256(code).digest()).decode()
         return lambdas.json_response({**lambdas._functions[name]["config"], "CodeSha256": digest})
 
-    lambdas._update_code = update_or_rehearse
+    lambdas._update_code = update_or_dry_run
 
 
-def publish_once_with_the_code() -> None:
-    """PublishVersion makes no second version of what UpdateFunctionCode with Publish has published.
+def publish_code_once() -> None:
+    """PublishVersion makes no second version of code that UpdateFunctionCode with Publish has already published.
 
-    The stock engine forgets what that version was made of.
+    The unmodified engine does not store which revision that version was made from.
     """
     update = lambdas._update_code
 
@@ -692,25 +700,25 @@ def publish_once_with_the_code() -> None:
     lambdas._update_code = update_and_remember
 
 
-def know_what_an_upload_promises() -> None:
-    """A bucket's policy may ask for `If-None-Match` (s3:if-none-match), so that nothing is overwritten.
+def support_conditional_uploads_in_policies() -> None:
+    """A bucket's policy can require `If-None-Match` (s3:if-none-match), so that nothing is overwritten.
 
-    The stock engine knows no such condition, so that such a policy denies every upload.
+    The unmodified engine does not support this condition, so such a policy denies every upload.
     """
     context_of = iam_actions.s3_service_context
 
     def context_with_the_header(action: str, query: Any, path: str = "", headers: Any = None) -> Any:
         context = context_of(action, query, path, headers)
-        asked = (headers or {}).get("if-none-match")
-        return {**context, "s3:if-none-match": asked} if action == "s3:PutObject" and asked else context
+        value = (headers or {}).get("if-none-match")
+        return {**context, "s3:if-none-match": value} if action == "s3:PutObject" and value else context
 
     iam_actions.s3_service_context = context_with_the_header
 
 
-def take_saved_queries() -> None:
-    """A stack may have saved queries (AWS::Logs::QueryDefinition); they are taken and do nothing here.
+def accept_saved_queries() -> None:
+    """A stack can contain saved queries (AWS::Logs::QueryDefinition); here they are accepted and do nothing.
 
-    The stock engine refuses the whole template for a type that it does not know.
+    The unmodified engine refuses a template with a resource type that it does not support.
     """
     provisioners._RESOURCE_HANDLERS["AWS::Logs::QueryDefinition"] = {
         "create": lambda logical, _properties, stack: (f"{stack}-{logical}", {}),
@@ -719,10 +727,10 @@ def take_saved_queries() -> None:
     }
 
 
-def take_alarms_over_expressions() -> None:
-    """A stack may have alarms over metric math; here such an alarm has its name and its actions, and looks at one metric.
+def accept_alarms_on_expressions() -> None:
+    """A stack can contain alarms on metric math; here such an alarm has its name and its actions, and reads one metric.
 
-    The stock engine refuses the stack. Neither computes expressions: tests/template/test_alarms.py does.
+    The unmodified engine refuses the stack. Neither computes expressions: tests/template/test_alarms.py does.
     """
     record_of = provisioners._cw_metric_alarm_record
 
@@ -739,12 +747,14 @@ def take_alarms_over_expressions() -> None:
 
 def _replaced(text: str, old: str, new: str) -> str:
     if text.count(old) != 1:
-        sys.exit(f"MiniStack {VERSION} is not as it was known: its worker no longer has the line {old!r}.")
+        sys.exit(
+            f"MiniStack {VERSION} differs from what the corrections expect: its worker lacks the line {old!r}."
+        )
     return text.replace(old, new)
 
 
 def end_with_the_parent() -> None:
-    """Standard input ends when the program that started this one does, however it ended."""
+    """Ends the engine when its standard input is closed, which happens however the parent ends."""
 
     def wait() -> None:
         sys.stdin.buffer.read()
@@ -753,10 +763,10 @@ def end_with_the_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def take_turns(most: int) -> None:
-    """A task waits before it calls its function, while this many do; its time-out counts from its turn.
+def limit_concurrent_tasks(most: int) -> None:
+    """At most this many tasks call their functions at a time. A task's time-out begins when its call begins.
 
-    No correction: only whoever asks for it gets it. What waits for a token or for another execution takes no turn.
+    This is an option, not a correction. Tasks that wait for a token or for another execution do not count.
     """
     invoke, turns = states._invoke_resource_with_timeout, threading.BoundedSemaphore(most)
 
@@ -770,45 +780,45 @@ def take_turns(most: int) -> None:
 
 
 def main() -> None:
-    """Correct the engine, then run it until it is told to end."""
+    """Correct the engine, then run it until it gets a signal to end."""
     installed = version("ministack")
     if installed != VERSION:
         sys.exit(
-            f"This launcher corrects MiniStack {VERSION}, and {installed} is installed. Look at each correction again "
+            f"This launcher corrects MiniStack {VERSION}, but {installed} is installed. Review each correction "
             "with tests/integration/test_engine_corrections.py before you change VERSION and requirements/engine.in."
         )
-    keep_the_names_of_exceptions()
-    keep_the_process_of_what_raised()
-    follow_the_weights_of_aliases()
-    read_time_outs_from_the_input()
+    keep_exception_names()
+    keep_processes_that_raised()
+    follow_alias_weights()
+    read_time_outs_from_input()
     fail_tasks_whose_function_raised()
-    read_definitions_in_yaml()
-    name_the_version_of_an_upload()
-    read_a_part_of_a_version()
-    name_the_actions_on_an_alias()
-    name_the_sender_of_a_mail()
-    name_the_alias_of_a_key()
-    name_the_path_of_parameters()
-    name_the_function_at_the_edge()
-    try_out_functions_at_the_edge()
-    name_the_role_behind_a_session()
-    name_the_machine_of_a_task()
-    run_the_versions_of_state_machines()
-    list_the_executions_of_versions()
-    count_the_executions_of_state_machines()
-    name_the_machine_of_a_version()
-    name_the_service_of_a_cluster()
-    simulate_with_the_context()
-    name_the_external_id_of_a_session()
-    publish_once_with_the_code()
-    rehearse_an_upload()
-    know_what_an_upload_promises()
-    take_saved_queries()
-    take_alarms_over_expressions()
+    read_yaml_definitions()
+    add_versions_to_upload_events()
+    read_ranges_of_versions()
+    authorize_alias_actions()
+    authorize_mail_by_sender()
+    authorize_keys_by_alias()
+    authorize_parameters_by_path()
+    authorize_edge_functions()
+    run_edge_function_tests()
+    use_the_role_as_principal()
+    authorize_task_answers_by_machine()
+    run_state_machine_versions()
+    list_executions_of_versions()
+    count_executions()
+    authorize_versions_by_machine()
+    authorize_ecs_services()
+    simulate_policies_with_context()
+    authorize_by_external_id()
+    publish_code_once()
+    support_dry_runs_of_uploads()
+    support_conditional_uploads_in_policies()
+    accept_saved_queries()
+    accept_alarms_on_expressions()
     for option in sys.argv[1:]:
         if option.startswith("--tasks="):
             sys.argv.remove(option)
-            take_turns(int(option.partition("=")[2]))
+            limit_concurrent_tasks(int(option.partition("=")[2]))
     if "--with-parent" in sys.argv:
         sys.argv.remove("--with-parent")  # MiniStack reads what is left
         end_with_the_parent()

@@ -1,4 +1,4 @@
-"""What `make demo` tells: for each kind of target its three releases, how each must end, and what they show."""
+"""The stories of `make demo`: for each kind of target, three releases, the expected ending of each, and the lesson."""
 
 from __future__ import annotations
 
@@ -17,76 +17,80 @@ class Sample(Protocol):
 
     @property
     def name(self) -> str:
-        """As its application.yaml says it."""
+        """Its name in application.yaml."""
 
     @property
     def url(self) -> str:
-        """Where customers reach it."""
+        """The address that customers use."""
 
     def configure(self, **changes: Any) -> Mapping[str, Any]:
-        """Stores its application.yaml with these changes; answers with what was stored."""
+        """Stores its application.yaml with these changes, and returns the stored document."""
 
     def publish(self, tag: str, *, broken: bool = False, notes: str = "") -> None:
-        """Publishes a version with the command line. Raises LocalError when it refuses."""
+        """Publishes a version with the command line. Raises LocalError if the command fails."""
 
     def standing(self) -> str:
-        """How the target stands, in words."""
+        """The current state of the target, in words."""
 
     def ask(self, number: int, /) -> Answer:
-        """One customer's request. Raises OSError where nothing answers."""
+        """Sends one customer's request. Raises OSError if nothing answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """What is released, and how it must end."""
+    """One release of a story, and its expected ending."""
 
     tag: str
     about: str
+    """The heading."""
     short: str
-    """The same on the first screen."""
+    """The line on the first screen."""
     why: str
+    """The explanation, before the release starts."""
     look: str
+    """What to read afterwards: a file and its subject."""
     broken: bool = False
 
     @property
     def ends(self) -> str:
-        """In the ledger."""
+        """The expected status in the ledger."""
         return "ROLLED_BACK" if self.broken else "SUCCEEDED"
 
     @property
     def execution(self) -> str:
-        """The execution's status and error."""
+        """The expected status and error of the execution."""
         return "FAILED ReleaseRolledBack" if self.broken else "SUCCEEDED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """One kind's demo."""
+    """The demo of one kind of target."""
 
     shown: str
     """The application, in words."""
     needs: str = ""
-    """A program that the engine runs it with."""
+    """A program that the engine needs on the PATH to run it."""
     sample: str
-    """Where its class is, as `tools.storefront:Storefront`."""
+    """The module and name of its class, such as `tools.storefront:Storefront`."""
     canary: bool
-    """Whether the kind shares traffic between two releases."""
+    """Whether the kind can split traffic between two releases."""
     opens: bool = False
-    """Whether nothing serves before the first release."""
+    """Whether nothing answers before the first release."""
     moving: str = ""
-    """What begins where no traffic is shared."""
+    """What ShiftTraffic does, for a kind that cannot split traffic."""
     stands: str
-    """Begins the sentence that `Sample.standing` ends."""
+    """The beginning of a sentence that `Sample.standing` completes."""
     strategy: Mapping[str, Any]
     first: str
+    """The duration with a build."""
     again: str
-    """How long it takes in all, with and without a build."""
+    """The duration without a build."""
     releases: Sequence[Release]
     seen: Sequence[str]
-    """What a whole demo has shown."""
+    """What the demo has shown, if every check passed."""
 
     def install(self, engine: Engine, *, stage: str, stack: Mapping[str, str]) -> Sample:
-        """The application on this engine."""
+        """Installs the application on this engine."""
         module, _, name = self.sample.partition(":")
         made: Sample = getattr(import_module(module), name).install(engine, stage=stage, stack=stack)
         return made
@@ -97,8 +101,8 @@ BAKE_SECONDS = 8
 _SHARED = {"percent": CANARY, "bake": BAKE_SECONDS}
 _FLOW = "statemachine/release.asl.yaml is the whole flow; each state's code is in functions/<state>/app.py"
 _FIRST = (
-    "Nothing is deployed yet. Gates check the upload before any person is asked: is the tag valid, are the "
-    "files those of the manifest, may the target be changed? Only then do both approvers get a personal link by mail."
+    "Nothing is deployed yet. Before approval, gates check the upload: is the tag valid, do the files match the "
+    "manifest, can the target be changed? Only then do both approvers get a personal link by mail."
 )
 
 LAMBDA = Story(
@@ -122,18 +126,18 @@ LAMBDA = Story(
             about="a good version takes over",
             short="a good version takes over, without an error for any customer",
             why="A new version first gets 10 % of the traffic (the canary). Only if it stays healthy does it get the "
-            "rest, so a mistake would reach few customers. Two customers ask the shop all the time; watch who "
+            "rest, so a mistake would reach few customers. Two customers send requests all the time; watch which version "
             "answers them.",
-            look="docs/health.md: what is checked, and when a release counts as healthy",
+            look="docs/health.md: the health checks, and when a release counts as healthy",
         ),
         Release(
             tag="v1.2.0",
-            about="a broken version, which everybody has approved",
+            about="a broken version that all approvers have approved",
             short="a broken version that passes its gates and is approved: rolled back",
             why="Gates and people can be wrong. This version answers every request with an error, which shows only "
-            "when customers use it. Tagship sees it at 10 %, restores v1.1.0 by itself, and checks that v1.1.0 is "
+            "when customers use it. Tagship detects it at 10 %, restores v1.1.0 automatically, and checks that v1.1.0 is "
             "healthy.",
-            look="statemachine/rollback.asl.yaml and docs/rollback.md: what is restored, and what if that fails",
+            look="statemachine/rollback.asl.yaml and docs/rollback.md: what a rollback restores, and what to do if it fails",
             broken=True,
         ),
     ),
@@ -159,9 +163,9 @@ STATIC_SITE = Story(
             tag="v1.0.0",
             about="the site opens",
             short="the site opens: until now its address answers 503",
-            why="Nothing is deployed yet, and the site's address answers 503. Tagship copies the files into a folder "
-            "of this release's own, and then lets the CloudFront function send visitors there. An approver opens "
-            "a link in a mail first.",
+            why="Nothing is deployed yet, and the site's address answers 503. First an approver opens a link in a mail. "
+            "Then Tagship copies the files into a separate folder for this release, and changes the CloudFront function "
+            "so that visitors get them.",
             look=_FLOW,
         ),
         Release(
@@ -171,16 +175,16 @@ STATIC_SITE = Story(
             why="The CloudFront function gives 10 % of the visitors the new version (the canary), and each of them "
             "stays with it. Only if it stays healthy does everyone get it. Both versions keep their files, so no "
             "page is half new.",
-            look="docs/targets/static-site.md: how visitors are shared, and what the edge keeps",
+            look="docs/targets/static-site.md: how visitors are divided, and what the edge caches",
         ),
         Release(
             tag="v1.2.0",
-            about="a broken version, which an approver has approved",
+            about="a broken version that an approver has approved",
             short="a page without its content, approved by mistake: rolled back",
             why="A build went wrong: the first page has lost its content, and another page is missing. The plan warns "
-            "of the missing page, and it is approved all the same. The health check asks the new version itself, "
+            "about the missing page, but the release is approved anyway. The health check requests the new version itself, "
             "and fails at 10 %.",
-            look="docs/rollback.md: what is restored, and what if that fails",
+            look="docs/rollback.md: what a rollback restores, and what to do if it fails",
             broken=True,
         ),
     ),
@@ -205,15 +209,15 @@ CLOUDFORMATION = Story(
             tag="v1.0.0",
             about="the queue keeps orders for 5 days",
             short="the queue keeps orders for 5 days instead of 4",
-            why="The stack exists: its team created it. Tagship makes a change set, shows an approver what it would "
-            "do, and executes this one change set and no other. Two customers send orders all the time.",
+            why="The team has already created the stack. Tagship makes a change set, shows an approver what it would "
+            "do, and executes exactly this change set. Two customers send orders all the time.",
             look=_FLOW,
         ),
         Release(
             tag="v1.1.0",
             about="the queue keeps orders for 7 days",
             short="7 days, without losing any customer's order",
-            why="The next update. Its plan is computed by CloudFormation before anyone is asked: what changes, what "
+            why="The next update. CloudFormation computes its plan before approval: what changes, what "
             "is replaced, what is deleted. If someone else changes the stack after the plan, this change set can "
             "no longer be executed.",
             look="docs/targets/cloudformation.md: what an approver sees, and what a rollback restores",
@@ -222,10 +226,10 @@ CLOUDFORMATION = Story(
             tag="v1.2.0",
             about="14 days, in an update that fails half-way",
             short="14 days, in an update that fails half-way: rolled back",
-            why="The update also creates a parameter whose name someone else has taken. No change set can know that, "
-            "so it passes its gates and is approved. It fails after the queue was changed; the stack gets back "
-            "what it had.",
-            look="docs/rollback.md: what is restored, and what if that fails",
+            why="The update also creates a parameter whose name is already used. A change set cannot detect that, "
+            "so the release passes its gates and is approved. The update fails after the queue was changed, and the "
+            "previous state of the stack is restored.",
+            look="docs/rollback.md: what a rollback restores, and what to do if it fails",
             broken=True,
         ),
     ),
@@ -266,12 +270,12 @@ STEP_FUNCTIONS = Story(
         ),
         Release(
             tag="v1.2.0",
-            about="a definition that fails customers' orders, which an approver has approved",
+            about="a definition that fails customers' orders, although an approver has approved it",
             short="a definition that fails real orders, approved by mistake: rolled back",
             why="The new definition reads each order's weight. The synthetic order has one, so it succeeds; customers' "
-            "orders have none, so they fail. That shows only when customers order. Tagship sees it at 10 %, and sends all "
-            "new orders to v1.1.0 again.",
-            look="docs/rollback.md: what is restored, and what if that fails",
+            "orders have none, so they fail. That shows only when customers order. Tagship detects it at 10 %, and sends "
+            "all new orders to v1.1.0 again.",
+            look="docs/rollback.md: what a rollback restores, and what to do if it fails",
             broken=True,
         ),
     ),
@@ -295,8 +299,8 @@ CUSTOM = Story(
             tag="v1.0.0",
             about="Tagship takes over the name",
             short="the name moves from the old host to the first one",
-            why="Tagship knows nothing of Route 53. The team's function does: it plans, moves and restores when it is "
-            "asked, each act by a small protocol in JSON. Tagship keeps the order, the approvals, the time, and "
+            why="Tagship does not know Route 53. The team's function does: it plans, moves and restores when Tagship "
+            "calls it with a small JSON protocol. Tagship controls the order, the approvals, the time and "
             "the record.",
             look="examples/custom/app/app.py is the whole function; docs/targets/custom.md explains the protocol",
         ),
@@ -305,17 +309,17 @@ CUSTOM = Story(
             about="a good version takes over",
             short="a good version takes over, without an error for any customer",
             why="The record is weighted: the new host first gets 10 % (the canary). Only if it stays healthy does it "
-            "get the rest. Two customers resolve the name all the time, as the weights say; watch which host "
+            "get the rest. Two customers resolve the name all the time, by these weights; watch which host "
             "answers them.",
             look=_FLOW,
         ),
         Release(
             tag="v1.2.0",
-            about="a broken version, which an approver has approved",
+            about="a broken version that an approver has approved",
             short="a broken version that passes its gates and is approved: rolled back",
             why="Gates and people can be wrong. This host answers every request with an error, which shows only when "
-            "customers use it. Tagship sees it at 10 %, and asks the function to restore v1.1.0.",
-            look="docs/rollback.md: what is restored, and what if that fails",
+            "customers use it. Tagship detects it at 10 %, and calls the function to restore v1.1.0.",
+            look="docs/rollback.md: what a rollback restores, and what to do if it fails",
             broken=True,
         ),
     ),
@@ -338,7 +342,7 @@ ECS = Story(
     releases=(
         Release(
             tag="v1.0.0",
-            about="the first release replaces what the team deployed by hand",
+            about="the first release replaces the tasks that the team deployed by hand",
             short="ECS replaces the tasks that the team deployed by hand",
             why="The service exists and runs two tasks. Tagship shows an approver what changes in the task definition, and "
             "only then registers it and lets ECS replace the tasks. There are no containers on this machine: a small "
@@ -355,11 +359,11 @@ ECS = Story(
         ),
         Release(
             tag="v1.2.0",
-            about="a broken version, which an approver has approved",
+            about="a broken version that an approver has approved",
             short="tasks that start and answer with errors: rolled back",
-            why="These tasks start, so ECS is content; but they answer every request with an error. The health check sees "
-            "it, and Tagship deploys the task definition of v1.1.0 again.",
-            look="docs/rollback.md: what is restored, and what if that fails",
+            why="These tasks start, so ECS reports no problem, but they answer every request with an error. The health "
+            "check detects it, and Tagship deploys the task definition of v1.1.0 again.",
+            look="docs/rollback.md: what a rollback restores, and what to do if it fails",
             broken=True,
         ),
     ),
@@ -378,15 +382,15 @@ STORIES: Mapping[str, Story] = {
     "ecs": ECS,
     "custom": CUSTOM,
 }
-"""By the kind of target, as application.yaml says it."""
+"""By the kind of target (`target.type` in application.yaml)."""
 
 
 def unshown(kind: str) -> str:
-    """Why a kind can't be shown on this machine, in words that list those that can; empty where it can."""
+    """Why this machine can't run the demo of a kind, with a list of those that it can run; empty if it can."""
     lacks = {name for name, story in STORIES.items() if story.needs and shutil.which(story.needs) is None}
     known = ", ".join(name for name in STORIES if name not in lacks)
     if kind in lacks:
-        return f"A demo of {kind} needs {STORIES[kind].needs} on the PATH. Without it, these can be shown: {known}."
+        return f"A demo of {kind} needs {STORIES[kind].needs} on the PATH. Available without it: {known}."
     if kind not in STORIES:
-        return f"There is no kind of target named {kind!r}. These can be shown: {known}."
+        return f"There is no kind of target named {kind!r}. Available: {known}."
     return ""

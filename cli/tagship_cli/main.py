@@ -49,7 +49,7 @@ COMMANDS = {
     "rollback": ("tagship_cli.commands.rollback", "Roll back a release and restore the version before it."),
     "adopt": (
         "tagship_cli.commands.adopt",
-        "Adopt the version that serves as the baseline, after a change by hand.",
+        "Make the current version the baseline, after a change by hand.",
     ),
     "retention": (
         "tagship_cli.commands.retention",

@@ -401,8 +401,8 @@ def test_the_command_line_proposes_decides_and_shows_a_change(begun: World, tmp_
     assert "already has this content. Nothing was proposed." in again.stdout
     watched = begun.type("watch", "storefront", "configuration-2")
     assert watched.exit_code == 0
-    assert "the configuration is in force, approved by ana@example.com" in watched.stdout
-    assert "configuration-2 is the configuration in force; the next release uses it." in watched.stdout
+    assert "the configuration was approved by ana@example.com" in watched.stdout
+    assert "configuration-2 is the current configuration; the next release uses it." in watched.stdout
     listed = begun.type("history", "storefront").stdout
     assert "configuration-2" in listed
     assert "SUCCEEDED" in listed

@@ -58,10 +58,10 @@ def test_a_fix_overtakes_a_waiting_release_which_is_planned_and_asked_again(worl
     new = asked_again(world, waiting, old)
     page = world.browse("GET", old)
     assert page["statusCode"] == 409
-    assert "is planned again" in page["body"] and "v1.4.1 went first" in page["body"]
+    assert "is planned again" in page["body"] and "v1.4.1 was deployed first" in page["body"]
     assert world.press_blindly(old)["statusCode"] == 409
     body = world.mails(ANA)[-1].body
-    assert "PLANNED AGAIN: v1.4.1 went first" in body and "v1.4.1" in world.browse("GET", new)["body"]
+    assert "PLANNED AGAIN: v1.4.1 was deployed first" in body and "v1.4.1" in world.browse("GET", new)["body"]
     assert world.record("v2.0.0")["plan"]["from"] == "v1.4.1"
 
     world.press(new, decide="approve")
@@ -104,7 +104,7 @@ def test_a_release_that_waits_behind_a_newer_deployed_one_is_superseded(world: W
     world.press(link, decide="approve")
     assert world.ended(newer).status == "SUCCEEDED"
     assert world.ended(older).error == "ReleaseSuperseded"
-    assert "the newer v2.0.0 went first" in world.record("v1.4.1")["why"]
+    assert "the newer v2.0.0 was deployed first" in world.record("v1.4.1")["why"]
     assert current(world) == "v2.0.0" and world.alias() == ("2", {})
 
 
@@ -115,4 +115,6 @@ def test_a_release_that_is_overtaken_repeatedly_ends_superseded(
     waiting, _ = asked(world, "v2.0.0")
     deliver_end(world, world.release("v1.4.1"))
     ended = world.ended(waiting)
-    assert ended.error == "ReleaseSuperseded" and "each time another release went first" in ended.cause
+    assert (
+        ended.error == "ReleaseSuperseded" and "each time another release was deployed first" in ended.cause
+    )

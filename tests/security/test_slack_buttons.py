@@ -273,7 +273,7 @@ def test_a_second_press_changes_nothing_and_gets_the_same_answer(work):
     "changes, says",
     [
         ({"status": "SUPERSEDED"}, "A newer release replaced it"),
-        ({"status": "OUTDATED"}, "Another release went first, so it is planned again"),
+        ({"status": "OUTDATED"}, "Another release was deployed first, so this one is planned again"),
         ({"status": "EXPIRED"}, "The approval request has expired"),
         ({"status": "CLOSED"}, "no longer waits"),
         ({"status": "REJECTED"}, "already rejected"),

@@ -140,7 +140,7 @@ def _overdue(without: Sequence[chain.Read], *, since: datetime) -> Broken | None
         kind=Break.NO_EVIDENCE,
         seq=overdue[0]["seq"],
         what=f"{_ending(overdue[0])} ended more than an hour ago, but has no evidence. See docs/audit.md, "
-        "“What could not be kept”.",
+        "“Missing evidence”.",
     )
 
 

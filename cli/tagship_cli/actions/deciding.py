@@ -238,11 +238,11 @@ def _voter(request: RequestRecord, address: str) -> str:
         )
     if any(person(who) == person(address) for who in request.get("left") or ()):
         raise Failed(
-            f"{address} left the group that was asked about {title}, so the decision no longer counts. Nothing was "
+            f"{address} left the group whose members approve {title}, so the decision no longer counts. Nothing was "
             f"changed.\nThese approvers can: {listed(counting)}."
         )
     raise Failed(
-        f"{address} is not asked about {title}. Nothing was changed.\nIt is decided by {listed(counting)}."
+        f"{address} is not an approver of {title}. Nothing was changed.\nThe approvers are {listed(counting)}."
     )
 
 

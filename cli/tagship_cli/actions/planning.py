@@ -106,7 +106,7 @@ def planned(
     with trying(f"Planning a release of {application}"):
         change = _change(place, target, artifacts, parameters, weighted=len(steps) > 1)
         package, problems = target.look_into(artifacts, _opening(paths))
-    with trying(f"Reading what {application} runs"):
+    with trying(f"Reading the current version of {application}"):
         current = releases.current(place.ledger, application)
         warnings = [*change.warnings, *_warnings(target, current["revision"] if current else None)]
         if closed := _closed(place, configuration):
@@ -170,7 +170,7 @@ def looked_at(
     """
     spec, application = configuration.target, configuration.application
     kind = kind_of(spec)
-    with trying("Asking AWS who you are"):
+    with trying("Looking up your AWS identity"):
         account = place.client("sts").get_caller_identity()["Account"]
     if account != spec.account:
         raise Failed(

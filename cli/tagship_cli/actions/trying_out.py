@@ -60,13 +60,13 @@ def read_trial(function: str, file: Path) -> Trial:
     named = _ARN.fullmatch(function)
     if named is None:
         raise Failed(
-            f"{function} is not the ARN of a Lambda function. Nothing was asked.\n"
+            f"{function} is not the ARN of a Lambda function. Nothing was sent.\n"
             "It looks like arn:aws:lambda:eu-central-1:123456789012:function:storefront-deployer."
         )
     document = _read(file)
     if custom.RELEASE not in document.artifacts:
         raise Failed(
-            f"{file}: artifacts has no {custom.RELEASE!r}. Nothing was asked.\nA valid file:\n{EXAMPLE}"
+            f"{file}: artifacts has no {custom.RELEASE!r}. Nothing was sent.\nA valid file:\n{EXAMPLE}"
         )
     return Trial(
         function=function,
@@ -87,10 +87,10 @@ def _read(file: Path) -> TrialDocument:
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in error.errors()]
         raise Failed(
-            f"{file} is not valid: {'; '.join(wrong)}. Nothing was asked.\nA valid file:\n{EXAMPLE}"
+            f"{file} is not valid: {'; '.join(wrong)}. Nothing was sent.\nA valid file:\n{EXAMPLE}"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Failed(f"{file} is not YAML: {error}\nNothing was asked.") from error
+        raise Failed(f"{file} is not YAML: {error}\nNothing was sent.") from error
 
 
 def _artifact(name: str, each: TrialObject) -> tuple[Artifact, PinnedObject]:

@@ -27,7 +27,7 @@ The command reads the target and writes the ledger with your own identity. It ch
 @in_a_place
 @options.as_json
 def adopt(*, place: Place, application: str, reason: str, yes: bool, as_json: bool) -> None:
-    """Adopt the version that serves traffic as the baseline, after someone changed the target by hand.
+    """Make the version that serves traffic the baseline, after someone changed the target by hand.
 
     Until you adopt it, the gates refuse every release, because a rollback would restore a different version. The ledger
     records your reason, and the application's notification channels report it. If a rollback failed because someone
@@ -45,7 +45,7 @@ def adopt(*, place: Place, application: str, reason: str, yes: bool, as_json: bo
         serving = target.serving()
     if serving is None:
         raise Failed(f"{where} does not exist, so there is nothing to adopt. Nothing was changed.")
-    with trying(f"Reading what {application} runs"):
+    with trying(f"Reading the current version of {application}"):
         current = releases.current(place.ledger, application)
     before = f"{current['tag']} ({current['revision']['id']})" if current else "nothing that Tagship deployed"
     caller = whoami(place)

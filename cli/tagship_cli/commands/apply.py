@@ -109,7 +109,7 @@ def _write(place: Place, application: str, data: object, *, yes: bool, as_json: 
     version = stored.version
     if difference:
         _ask(application, place, yes=yes)
-        with trying("Asking AWS who you are"):
+        with trying("Looking up your AWS identity"):
             who = place.client("sts").get_caller_identity()["Arn"]
         version = configuration.write(ssm, stored, data, who=who)
     if as_json:
@@ -129,7 +129,7 @@ def _write_group(place: Place, group: str, data: object, *, yes: bool, as_json: 
         screen.say(*shown(difference, stored, place))
     if difference:
         _ask(f"group {group}", place, yes=yes)
-        with trying("Asking AWS who you are"):
+        with trying("Looking up your AWS identity"):
             who = place.client("sts").get_caller_identity()["Arn"]
         with trying(f"Changing the group {group} of {place.stage}"):
             groups.store(place.ledger, group, data, before=stored.digest, who=who)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from tagship_cli.views import screen
 if TYPE_CHECKING:
     from tagship_cli.conformance.live import LiveBench, Outcome, Trial
 
-_SIGNS = {"passed": screen.good, "failed": screen.bad, "not asked": screen.dim}
+_SIGNS = {"passed": screen.good, "failed": screen.bad, "not tested": screen.dim}
 
 
 @click.command(
@@ -57,11 +57,11 @@ def conformance(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Test whether your own deployer function keeps every promise of the custom target protocol.
+    """Test whether your own deployer function meets every guarantee of the custom target protocol.
 
     The command invokes the function with your own identity, as Tagship would: with repeated and late requests, older
     fencing numbers, and revisions that do not exist. It moves real traffic on the target, and restores the target
-    afterwards. It exits with 1 if a promise is broken.
+    afterwards. It exits with 1 if the function breaks a guarantee.
     """
     from tagship_cli.actions.trying_out import read_trial
     from tagship_cli.conformance.note import path_of
@@ -104,7 +104,7 @@ def _begun(place: Place, trial: Trial, note: Path) -> tuple[LiveBench, bool]:
             "Nothing was changed."
         )
     try:
-        with trying(f"Asking {trial.function} which revision serves"):
+        with trying(f"Asking {trial.function} for its current revision"):
             client = place.client("lambda", config=ASKED_BRIEFLY)
             bench, was_killed = begin(
                 trial,
@@ -135,7 +135,7 @@ def _clean_up(bench: LiveBench) -> None:
         bench.restored()
     except (TagshipError, Unkept) as error:
         raise Failed(
-            f"An earlier run was killed, and {bench.serves['id']}, which served before it, could not be restored: {error}\n"
+            f"An earlier run was killed, and {bench.serves['id']}, the previous revision, could not be restored: {error}\n"
             f"Check the target now. {bench.note} names the candidates that may still have traffic."
         ) from error
     screen.complain(f"An earlier run was killed. Restored {screen.clean(bench.serves['id'])}.")
@@ -201,7 +201,7 @@ def _stopped_as_by_a_person() -> Iterator[None]:
 def _lines(outcome: Outcome) -> list[str]:
     case = outcome.case
     sign = f"{_SIGNS[outcome.result](f'{outcome.result:<9}')}  "
-    if outcome.result == "not asked":
+    if outcome.result == "not tested":
         return screen.paragraph(f"{case.name}: {outcome.why}", indent=11, first=sign)
     lines = screen.paragraph(case.name, indent=11, first=sign)
     if outcome.result == "failed":
@@ -215,7 +215,7 @@ def _sum_up(bench: LiveBench, found: list[Outcome], problem: str) -> None:
     act, seconds = bench.slowest
     screen.say(
         "",
-        f"{count['passed']} promises were kept, {count['failed']} were broken, {count['not asked']} could not be tested.",
+        f"{count['passed']} guarantees passed, {count['failed']} failed, {count['not tested']} could not be tested.",
         f"{bench.client.requests} requests; the slowest answer, to {act}, took {seconds:.1f} s.",
     )
     if not problem:

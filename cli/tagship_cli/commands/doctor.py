@@ -50,7 +50,7 @@ def _subject(place: Place) -> Subject:
     from tagship_cli.actions.doctor import Subject
 
     stack = place.described()
-    with trying("Asking AWS who you are"):
+    with trying("Looking up your AWS identity"):
         account = str(place.client("sts").get_caller_identity()["Account"])
     return Subject(
         stage=place.stage,

@@ -100,7 +100,7 @@ def init(
 ) -> None:
     """Write application.yaml, with comments, and a workflow that publishes a release when a tag is pushed.
 
-    Looks at what is deployed already, and asks for what it can't see. Options answer in advance.
+    Reads the existing deployment and asks for the rest. It does not ask for values that you give as options.
     """
     from tagship_cli.actions import starting
     from tagship_cli.actions.publishing import named_file
@@ -182,7 +182,7 @@ def _fields(kind: Kind, given: tuple[str, ...], example: Mapping[str, object]) -
 
 def _account(place: Place, *, offline: bool) -> str:
     if not offline:
-        with _or_asked("the account"), trying("Asking AWS who you are"):
+        with _or_asked("the account"), trying("Looking up your AWS identity"):
             return str(place.client("sts").get_caller_identity()["Account"])
     return _asked("The target's AWS account, 12 digits (--account)")
 

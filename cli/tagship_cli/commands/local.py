@@ -119,7 +119,7 @@ def demo(*, target: str | None, keep: bool, step: bool) -> None:
 
 
 @local.command(
-    short_help="Show the mails that the engine kept.",
+    short_help="Show the mails that the engine captured.",
     epilog="""\b
 Examples:
   tagship local mails                          the newest three
@@ -131,7 +131,7 @@ Examples:
 )
 @options.as_json
 def mails(*, address: str | None, number: int, as_json: bool) -> None:
-    """Show the newest mails that the engine kept instead of sending them, oldest first.
+    """Show the newest mails, which the engine captures instead of sending, oldest first.
 
     With ADDRESS, only mails to this person. An approver's mail contains the link on which that person decides.
     """

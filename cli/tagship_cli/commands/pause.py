@@ -73,7 +73,7 @@ def pause(
 ) -> None:
     """Pause the rollout of a release before its next traffic step.
 
-    Without TAG, the release that is being deployed. If it is paused already, nothing changes.
+    Without TAG, the command uses the release that is being deployed. If it is paused already, nothing changes.
     """
     from tagship.ledger import pauses
     from tagship.model.errors import ApprovalClosed
@@ -115,9 +115,9 @@ Health is checked once more first: only a healthy release continues. Exits with 
 @in_a_place
 @options.as_json
 def resume(*, place: Place, application: str, tag: str | None, reason: str, as_json: bool) -> None:
-    """Continue a paused rollout, or take back a pause that has not taken effect.
+    """Continue a paused rollout, or cancel a pause that has not begun.
 
-    Without TAG, the release that is being deployed. If it was resumed before, nothing changes.
+    Without TAG, the command uses the release that is being deployed. If it was resumed before, nothing changes.
     """
     from tagship_cli.actions.deciding import whoami
     from tagship_cli.actions.pausing import on_its_way, resumed, step_after, step_before

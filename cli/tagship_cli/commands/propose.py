@@ -114,7 +114,7 @@ def _say(place: Place, application: str, made: Proposed, difference: list[str], 
     if made.record is None:
         screen.say(screen.good("Restored: Parameter Store has the approved configuration again."))
     elif request is None or request["status"] != "OPEN":
-        screen.say(screen.good(f"{title} is in force."))
+        screen.say(screen.good(f"{title} is the current configuration."))
     else:
         screen.say(*_waits(place, title, request))
 
@@ -129,7 +129,7 @@ def _waits(place: Place, title: str, request: Any) -> list[str]:
     when = f"{times.full(expires)}, {times.until(expires, place.now)}"
     return [
         f"{screen.good('Proposed')} as {screen.bold(title)}. It needs {who}.",
-        f"The current configuration stays in force until then. The proposal expires {when}.",
+        f"The current configuration is used until then. The proposal expires {when}.",
         f"Watch it:  tagship watch {title}{place.flags()}",
         f"Decide:    tagship approve {title}{place.flags()}",
     ]

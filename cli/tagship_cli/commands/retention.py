@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  tagship retention storefront --stage production             show what would be deleted, and why the rest stays
+  tagship retention storefront --stage production             show what would be deleted, and why the rest is kept
   tagship retention storefront --apply --stage production     show it, ask, and delete
   tagship retention storefront --apply --yes --target-profile shop --stage production
 \b
 The command reads and deletes with your own identity: the role that Tagship assumes for releases can't delete
-revisions. A release that starts meanwhile waits. A rollback does not wait: it stops the deletion. Exits with 1 if a
+revisions. A release that starts in the meantime waits. A rollback does not wait: it stops the deletion. Exits with 1 if a
 revision could not be deleted."""
 )
 @click.argument("application")

@@ -89,10 +89,10 @@ def role(
     The role trusts only the functions of this stage's stack, with the application's external id, for this application. It
     allows only what the target, the gates and the health checks in the configuration need.
 
-    With --publisher, the command makes the role that CI assumes to upload releases of this application. The role trusts
+    With --publisher, the command creates the role that CI assumes to upload releases of this application. The role trusts
     one subject of one token issuer: jobs for tags that match gates.tags.pattern, or jobs of one environment.
 
-    With --promoter, the command makes the role that the previous stage assumes to promote releases of this application
+    With --promoter, the command creates the role that the previous stage assumes to promote releases of this application
     to this stage. The role trusts only that stage's promotion function, and only for this application.
     """
     from tagship_cli.actions import role as made

@@ -130,7 +130,7 @@ def unknown_candidate(make: Make) -> None:
     before = release.bench.state()
     release.candidate = {**release.candidate, "id": "tagship-conformance-no-such-revision"}
     refused("set_weight", lambda: release.set_weight(release.share), FinalError)
-    same(release.bench.state(), before, "What serves afterwards")
+    same(release.bench.state(), before, "The current revision afterwards")
 
 
 def _asked(bench: Any, **about: Any) -> Any:
@@ -153,7 +153,7 @@ def only_looks(make: Make) -> None:
     for _ in range(2):
         for question in questions(release).values():
             question()
-    same(bench.state(), before, "What serves afterwards")
+    same(bench.state(), before, "The current revision afterwards")
     etag = _baseline(release).get("etag")
     same(_baseline(Release(bench)).get("etag"), etag, "The target's etag afterwards")
     same(bench.writes(), writes, "Writes")
@@ -171,7 +171,7 @@ def same_plan(make: Make) -> None:
     same(first.candidate["id"], "", "The candidate's id before it is made")
 
 
-@case("plan", remedy="Compare the release's digest with that of what serves, and answer nothingToChange.")
+@case("plan", remedy="Compare the release's digest with the current revision's, and answer nothingToChange.")
 def nothing_to_change(make: Make) -> None:
     """A release that already serves has nothing to change"""
     release = prepared(make())
@@ -215,7 +215,7 @@ def made_once(make: Make) -> None:
     holds(made["id"], "The candidate has no id")
     same(made["digest"], release.change.candidate["digest"], "The candidate's digest")
     holds(made in release.made, "The candidate was not recorded before it was ready")
-    same(bench.state(), before, "What serves afterwards")
+    same(bench.state(), before, "The current revision afterwards")
     shares = bench.shares()
     same(list(shares.values()), [100], "The shares of the traffic")
     holds(made["id"] not in shares, "The candidate has traffic")
@@ -243,7 +243,7 @@ def lost_answer_makes_one(make: Make) -> None:
     same(release.candidate, made, "The candidate of the second request")
 
 
-@case("prepare", "reconfigure", remedy="Include every setting that the candidate is made of in its digest.")
+@case("prepare", "reconfigure", remedy="Include every setting of the candidate in its digest.")
 def other_settings(make: Make) -> None:
     """Other settings are a change"""
     release = prepared(make())
@@ -274,7 +274,7 @@ def not_what_was_approved(make: Make) -> None:
     "prepare",
     "reconfigure",
     "meet",
-    remedy="Compare the digest of what was made once more, and answer PlanChanged.",
+    remedy="Compare the candidate's digest again after it was made, and answer PlanChanged.",
 )
 def changed_while_made(make: Make) -> None:
     """A change by hand while the candidate is made is noticed"""
@@ -411,7 +411,7 @@ def older_number(make: Make) -> None:
     refused("verify_unchanged", lambda: release.target.verify_unchanged(late), LockLost, TargetMoved)
     refused("set_weight", lambda: release.target.set_weight(late), LockLost, TargetMoved)
     refused("restore", lambda: release.restore(fence=release.fence), LockLost)
-    same(bench.state(), before, "What serves afterwards")
+    same(bench.state(), before, "The current revision afterwards")
     stands(newer, newer.share)
 
 
@@ -436,7 +436,7 @@ def _meets_another(release: Release, *, moved: bool) -> None:
     refused("verify_unchanged", lambda: target.verify_unchanged(release.move(100)), TargetMoved)
     refused("set_weight", lambda: release.set_weight(100), TargetMoved)
     refused("restore", release.restore, TargetMoved)
-    same(bench.state(), before, "What serves afterwards")
+    same(bench.state(), before, "The current revision afterwards")
 
 
 @case("set_weight", "drift", "meet", remedy=_FOREIGN)
@@ -477,7 +477,7 @@ def baseline_deleted(make: Make) -> None:
     before = bench.state()
     refused("exists", lambda: release.target.exists(baseline), BaselineMissing)
     refused("restore", release.restore, BaselineMissing)
-    same(bench.state(), before, "What serves afterwards")
+    same(bench.state(), before, "The current revision afterwards")
 
 
 # ---- a first release, and slow targets -----------------------------------------------------------------------------
@@ -493,7 +493,7 @@ def first_release(make: Make) -> None:
     bench = make()
     bench.empty()
     first = prepared(bench)
-    same(first.change.baseline, None, "The baseline where nothing serves")
+    same(first.change.baseline, None, "The baseline if nothing serves traffic")
     for _ in range(2):
         first.set_weight(100)
     stands(first, 100)
@@ -515,7 +515,9 @@ def waited_for(make: Make) -> None:
     bench.unsettle()
     release.set_weight(100)
     wait = release.target.verify_weight(release.move(100))
-    holds(0 < wait <= bench.kind.settle_seconds, f"verify_weight answers {wait} while the move is on its way")
+    holds(
+        0 < wait <= bench.kind.settle_seconds, f"verify_weight answers {wait} while the move is in progress"
+    )
     bench.settle()
     same(release.target.verify_weight(release.move(100)), 0, "Seconds to wait for a move that has settled")
 
@@ -535,7 +537,7 @@ def slow_restore(make: Make) -> None:
     for _ in range(2):
         holds(release.restore(), "The restore does not say what it did")
     wait = release.target.verify_weight(release.move(0))
-    holds(wait > 0, f"verify_weight answers {wait} while the restore is on its way")
+    holds(wait > 0, f"verify_weight answers {wait} while the restore is in progress")
     bench.settle()
     same(release.target.verify_weight(release.move(0)), 0, "Seconds to wait for a restore that has settled")
     same(bench.shares(), release.expected(0), "The shares of the traffic")
@@ -635,5 +637,5 @@ def in_time(make: Make) -> None:
 
 
 def _baseline(release: Release) -> Any:
-    holds(release.change.baseline is not None, "The plan has no baseline, although something serves")
+    holds(release.change.baseline is not None, "The plan has no baseline, although something serves traffic")
     return release.change.baseline

@@ -49,7 +49,7 @@ class Outcome:
     """The result of a case."""
 
     case: Case
-    result: Literal["passed", "failed", "not asked"]
+    result: Literal["passed", "failed", "not tested"]
     why: str = ""
 
 
@@ -278,7 +278,7 @@ def outcomes(bench: LiveBench) -> Generator[Outcome]:
 
     for case in CASES:
         if missing := sorted(case.needs - CAN):
-            yield Outcome(case=case, result="not asked", why=ACTS_OF_OTHERS[missing[0]])
+            yield Outcome(case=case, result="not tested", why=ACTS_OF_OTHERS[missing[0]])
             continue
         try:
             yield _tried(case, Make(bench=cast("Callable[[], Bench]", make), can=CAN))

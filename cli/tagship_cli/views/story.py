@@ -69,7 +69,7 @@ def whereabouts(
         )
     words = {
         "planning": "passed its gates and is being planned",
-        "again": "is planned again, because another release went first",
+        "again": "is planned again, because another release was deployed first",
     }
     return Now(phase=phase, text=words.get(phase, "is in progress"))
 

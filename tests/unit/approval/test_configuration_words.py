@@ -96,8 +96,8 @@ def test_mail_and_slack_say_who_proposes_the_change():
 @pytest.mark.parametrize(
     "status, words",
     [
-        ("SUCCEEDED", "configuration-4 is in force. The next release uses it."),
-        ("INVALID", "The proposal ended INVALID. The current configuration stays in force."),
+        ("SUCCEEDED", "configuration-4 is the current configuration. The next release uses it."),
+        ("INVALID", "The proposal ended INVALID. The current configuration is unchanged."),
     ],
 )
 def test_the_next_steps_after_approval_are_those_of_a_configuration(status, words):
@@ -107,15 +107,15 @@ def test_the_next_steps_after_approval_are_those_of_a_configuration(status, word
 @pytest.mark.parametrize(
     "status, words",
     [
-        ("SUCCEEDED", ["configuration-4 is the configuration in force; the next release uses it."]),
+        ("SUCCEEDED", ["configuration-4 is the current configuration; the next release uses it."]),
         (
             "REJECTED",
             [
-                "Nothing was changed: the current configuration stays in force.",
+                "Nothing was changed: the current configuration is unchanged.",
                 "If you still want the change, propose it again with `tagship apply`.",
             ],
         ),
-        ("SUPERSEDED", ["Nothing was changed: the current configuration stays in force."]),
+        ("SUPERSEDED", ["Nothing was changed: the current configuration is unchanged."]),
         ("RUNNING", []),
     ],
 )
@@ -142,6 +142,6 @@ def test_a_notice_names_the_approvers_and_mentions_no_traffic():
     }
     made = notice_of(fact, record, level=Level.MILESTONES)
     assert made is not None
-    assert made.text == "the configuration is in force, approved by ana@example.com, 20 min after it was read"
+    assert made.text == "the configuration was approved by ana@example.com, 20 min after it was read"
     assert made.serves == ""
-    assert made.needed == ("configuration-4 is the configuration in force; the next release uses it.",)
+    assert made.needed == ("configuration-4 is the current configuration; the next release uses it.",)

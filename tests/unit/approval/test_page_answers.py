@@ -506,7 +506,7 @@ def test_the_progress_page_refreshes_only_if_requested(approver, status):
         ({"status": "SUCCEEDED", "why": "x"}, "v1.4.0 serves all traffic and is healthy."),
         ({"status": "ROLLED_BACK", "why": "<b>sick</b>"}, "v1.3.2 serves all traffic again and is healthy."),
         ({"status": "ROLLBACK_FAILED", "why": "w"}, "Operators have been alerted."),
-        ({"status": "ABORTED", "why": "w"}, "The release was stopped; v1.3.2 serves as before."),
+        ({"status": "ABORTED", "why": "w"}, "The release was stopped; v1.3.2 still serves all traffic."),
         ({"status": "INVALID", "why": "w"}, "The release ended INVALID. Nothing was changed."),
     ],
     ids=lambda value: value.get("status", "") if isinstance(value, dict) else "",

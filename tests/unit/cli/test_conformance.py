@@ -108,8 +108,8 @@ def test_a_person_sees_each_result_and_the_current_revision(deployer: Deployer, 
     result = tried(deployer, trial, "--yes")
     assert result.exit_code == 0, result.output
     assert "passed     A repeated request does not give the share again" in result.stdout
-    assert "not asked  A candidate whose answer was lost is made once" in result.stdout
-    assert "0 were broken" in result.stdout
+    assert "not tested  A candidate whose answer was lost is made once" in result.stdout
+    assert "0 failed" in result.stdout
     assert f"{OLD} serves all traffic, as before." in result.stdout
 
 
@@ -167,7 +167,7 @@ def restores_only_once(deployer: Deployer, event: dict[str, Any]) -> Any:
         (restores_only_once, {"restore"}),
     ],
 )
-def test_a_broken_promise_is_named_with_a_remedy(
+def test_a_broken_guarantee_is_named_with_a_remedy(
     deployer: Deployer, trial: Path, fault: Fault, acts: set[str]
 ) -> None:
     """Fault 62."""
@@ -212,7 +212,7 @@ def test_traffic_is_restored_when_it_is_interrupted(
     finally:
         signal.signal(signal.SIGTERM, before)
     assert result.exit_code == 1
-    assert "promises were kept" not in result.stdout
+    assert "guarantees passed" not in result.stdout
     assert deployer.shares() == {OLD: 100}
 
 

@@ -448,7 +448,7 @@ def test_a_release_that_waits_for_approval_is_superseded(ledger, three, waiting)
     ended = after_making_way(ledger, three)
     why = (
         "storefront v1.4.0, which was deployed, was rolled back while v1.5.0 was in progress, so the "
-        "plan of v1.5.0 no longer holds. Nothing was changed. Retry it."
+        "plan of v1.5.0 is outdated. Nothing was changed. Retry it."
     )
     assert (ended["status"], ended["why"]) == ("INVALID", why)
     assert lock.holder(ledger, "storefront") is None

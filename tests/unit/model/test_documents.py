@@ -407,7 +407,7 @@ HTTP = {"type": "http", "url": "https://storefront.example.com/health"}
 NO_URL = "must be an http or https address, without user name and password"
 METRIC = {"type": "metric", "name": "errors", "namespace": "AWS/Lambda", "metric": "Errors", "maxValue": 0.5}
 SAME_KEY = (
-    "is also gates.signature.key: whoever signs releases could then also claim that they succeeded in the "
+    "is also gates.signature.key: anyone who signs releases could then also claim that they succeeded in the "
     "previous stage"
 )
 CHOOSE = (

@@ -133,5 +133,5 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     assert demo.run(keep=keep) == 130
     assert within(SECONDS, lambda: not alive(written(pid)) and not folder.exists())
     shown = capsys.readouterr()
-    assert "everything is built already" in shown.out
+    assert "Everything is already built" in shown.out
     assert "Nothing is left running." in shown.err

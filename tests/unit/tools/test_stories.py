@@ -24,13 +24,13 @@ def test_an_unknown_kind_is_refused_in_one_line_with_those_that_can_be_shown(
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "mainframe" in said
-    assert said.endswith(f"These can be shown: {', '.join(stories.STORIES)}.\n")
+    assert said.endswith(f"Available: {', '.join(stories.STORIES)}.\n")
 
 
 def test_a_kind_with_a_missing_program_is_not_listed_as_supported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     assert stories.unshown("static-site") == (
-        "A demo of static-site needs node on the PATH. Without it, these can be shown: "
+        "A demo of static-site needs node on the PATH. Available without it: "
         "lambda, cloudformation, step-functions, ecs, custom."
     )
     assert stories.unshown("lambda") == ""

@@ -240,7 +240,7 @@ def target(subject: Subject, configuration: Application) -> Iterator[Finding]:
 
 
 def _serving(subject: Subject, application: str) -> Any:
-    with trying(f"Reading what {application} runs"):
+    with trying(f"Reading the current version of {application}"):
         current = releases.current(_ledger(subject), application)
     return current["revision"] if current else None
 

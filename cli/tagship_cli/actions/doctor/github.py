@@ -60,7 +60,7 @@ def _environment(subject: Subject, name: str, environment: str) -> Iterator[Find
             name,
             f"The job that publishes runs in the environment {environment}, so it waits for the release that it is "
             "about to publish.",
-            "Give the jobs that wait an environment of their own, and name it in "
+            "Give the waiting jobs a separate environment, and name it in "
             "notifications.github.protectionRule.environment.",
         )
 

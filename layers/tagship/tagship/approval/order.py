@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 _CHANGES = {
-    FactKind.DEPLOYMENT_STARTED: "went first",
-    FactKind.RELEASE_SUCCEEDED: "went first",
+    FactKind.DEPLOYMENT_STARTED: "was deployed first",
+    FactKind.RELEASE_SUCCEEDED: "was deployed first",
     FactKind.ROLLBACK_TRIGGERED: "was rolled back",
     FactKind.BASELINE_ADOPTED: "was adopted as the baseline",
 }
@@ -109,11 +109,14 @@ def _overtaken(ledger: Ledger, record: ReleaseRecord) -> str:
         releases.current(ledger, record["application"]),
     )
     if current and _newer(current["tag"], record["tag"]):
-        return f"{title} ended: the newer {current['tag']} went first, and this release would undo it. Nothing was changed."
+        return (
+            f"{title} ended: the newer {current['tag']} was deployed first, and this release would undo it. "
+            "Nothing was changed."
+        )
     if record["plan"].get("planning", 1) >= approvals.MOST_PLANNINGS:
         return (
-            f"{title} ended: it was planned {approvals.MOST_PLANNINGS} times, and each time another release went first. "
-            "Nothing was changed. Retry it when no other release is in progress."
+            f"{title} ended: it was planned {approvals.MOST_PLANNINGS} times, and each time another release was deployed "
+            "first. Nothing was changed. Retry it when no other release is in progress."
         )
     return ""
 

@@ -242,7 +242,7 @@ def make_way(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: 
         return
     why = (
         f"{order.title}, which was deployed, was rolled back while {other['tag']} was in progress, so the "
-        f"plan of {other['tag']} no longer holds. Nothing was changed. Retry it."
+        f"plan of {other['tag']} is outdated. Nothing was changed. Retry it."
     )
     ended = releases.end(
         ledger,

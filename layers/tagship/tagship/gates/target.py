@@ -46,9 +46,7 @@ def check(case: Case) -> GateResult:
 def _drifted(case: Case) -> str:
     """Both ways out, because only a person knows which one is right."""
     adopt = f"tagship adopt {case.application} --stage {case.settings.stage} --reason '…'"
-    return (
-        f"If what serves is right, adopt it: {adopt}. If not, restore what was there. Then retry the release."
-    )
+    return f"If the current version is right, adopt it: {adopt}. If not, restore the previous one. Then retry the release."
 
 
 GATE = Gate(name=_NAME, check=check)

@@ -97,8 +97,8 @@ def prove_candidate(
                 unasked.append(result)
     if stopping:
         raise CandidateUnhealthy(
-            f"{title}: the candidate was asked before it gets any traffic, and did not pass. {'; '.join(stopping)}. No "
-            "traffic was moved. Fix the problem, then publish a new tag; if the check was at fault, retry this one."
+            f"{title}: the candidate did not pass its checks, which run before it gets any traffic. {'; '.join(stopping)}. "
+            "No traffic was moved. Fix the problem, then publish a new tag; if the check was at fault, retry this one."
         )
     if unasked:
         raise unasked[0]

@@ -158,7 +158,7 @@ class Proposing:
         if found["document"] is None:
             why = "; ".join(found["problems"])
             raise ReleaseUnreadable(
-                f"{proposal.application} {proposal.tag}: the approvers in force can't decide: {why}. "
+                f"{proposal.application} {proposal.tag}: the current approvers can't decide: {why}. "
                 "Nothing was changed. Let the stack's owners decide: --ask-owners."
             )
         return found

@@ -82,8 +82,8 @@ def why_of(outcome: str, record: ReleaseRecord) -> str:
     release = f"{record['application']} {record['tag']}"
     return {
         "claimed": f"{release} was read and its objects are pinned.",
-        "proposed": f"{release} was read and will be compared with the configuration in force.",
-        "unchanged": f"{release} is already in force with the same document.",
+        "proposed": f"{release} was read and will be compared with the current configuration.",
+        "unchanged": f"{release} is already the current configuration, with the same document.",
         "duplicate": (
             f"{release} was already read, with the same bytes, by {record['execution']}; nothing was done "
             "twice."

@@ -82,7 +82,7 @@ def approve(ledger: Ledger, record: ReleaseRecord, *, approvers: tuple[str, ...]
         values={":running": Status.RUNNING, ":attempt": record["attempt"]},
         remove=("open",),
         status=Status.SUCCEEDED,
-        why=f"{record['tag']} is the configuration in force.",
+        why=f"{record['tag']} is the current configuration.",
         endedAt=now,
     )
     condition, values = ("#digest = :base", {":base": base}) if base else ("attribute_not_exists(pk)", {})
@@ -90,7 +90,7 @@ def approve(ledger: Ledger, record: ReleaseRecord, *, approvers: tuple[str, ...]
         return ledger.record(fact, ends, ledger.put(item, only_if=condition, values=values))
     except Refused as refused:
         raise LockLost(
-            f"{record['application']} {record['tag']}: it has already ended, or the configuration in force is "
+            f"{record['application']} {record['tag']}: it has already ended, or the current configuration is "
             "no longer the one that its approvers compared it with. Nothing was changed. Propose it again "
             "with `tagship apply`."
         ) from refused

@@ -182,7 +182,7 @@ def acquire(
 def borrow(ledger: Ledger, *, application: str, tag: str, attempt: int, execution: str, seconds: int) -> Lock:
     """Takes a free lock while no release is running, in the name of the current release.
 
-    A release that starts meanwhile waits. A rollback of the current release takes the lock, as it would from the
+    A release that starts in the meantime waits. A rollback of the current release takes the lock, as it would from the
     release. The sweep ignores it. If the holder dies, the lock stays held until the lease ends.
 
     Raises LockHeld while a release has the lock, LockKept if it is kept for a person.

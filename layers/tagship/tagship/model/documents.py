@@ -355,7 +355,7 @@ def _gates_problems(gates: Gates) -> Iterator[Problem]:
         yield Problem(
             path=("gates", "promotion", "key"),
             message=(
-                "is also gates.signature.key: whoever signs releases could then also claim that they "
+                "is also gates.signature.key: anyone who signs releases could then also claim that they "
                 "succeeded in the previous stage"
             ),
         )

@@ -92,7 +92,10 @@ class FactKind(StrEnum):
     FROZEN = "Frozen", "deployments are frozen", Level.MILESTONES
     UNFROZEN = "Unfrozen", "a freeze was lifted", Level.MILESTONES
     PLAN_OUTDATED = (
-        *("Plan Outdated", "another release went first: it is planned again, and approvers are asked again"),
+        *(
+            "Plan Outdated",
+            "another release was deployed first: this one is planned again and needs approval again",
+        ),
         Level.MILESTONES,
     )
     DEPLOYMENT_DELAYED = "Deployment Delayed", "waiting for a deployment window", Level.MILESTONES
@@ -123,7 +126,7 @@ class FactKind(StrEnum):
         Level.EVERYTHING,
     )
     CONFIGURATION_APPROVED = (
-        *("Configuration Approved", "a configuration change is in force", Level.MILESTONES),
+        *("Configuration Approved", "a configuration change was approved and is now used", Level.MILESTONES),
         Status.SUCCEEDED,
     )
     GROUP_CHANGED = "Group Changed", "the members of a group changed", Level.MILESTONES

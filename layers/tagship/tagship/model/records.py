@@ -227,7 +227,7 @@ class Plan(_Between):
     digest: NotRequired[str]
     locations: Sequence[LocationPlan]
     planning: NotRequired[int]
-    """The number of the release's plan: 1, and one more each time another release went first."""
+    """The number of the release's plan: 1, and one more each time another release was deployed first."""
 
 
 class Adopted(TypedDict):
@@ -302,7 +302,7 @@ class ReleaseRecord(NewRelease):
     approval: NotRequired[str]
     """The id of its request for approval."""
     planning: NotRequired[int]
-    """The number of the current plan: 1 by default, and one more each time another release went first."""
+    """The number of the current plan: 1 by default, and one more each time another release was deployed first."""
     outdated: NotRequired[str]
     """Why the previous plan was not deployed."""
     waits: NotRequired[Waits]

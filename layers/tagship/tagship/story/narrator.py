@@ -456,7 +456,7 @@ _WORDS: Mapping[str, Callable[[FactRecord, Data], Described]] = {
         text=f"a configuration change, proposed by {data['author']}", mood=Mood.WARY
     ),
     FactKind.CONFIGURATION_APPROVED: lambda _, data: Described(
-        text=f"the configuration is in force, approved by {listed(data['approvers'])}",
+        text=f"the configuration was approved by {listed(data['approvers'])}",
         mood=Mood.GOOD,
         more=(f"SHA-256 of the document: {data['digest']}",),
     ),
@@ -504,13 +504,13 @@ def _of_a_proposal(record: Known) -> list[str]:
     if record["status"] == Status.RUNNING:
         return []
     if record["status"] == Status.SUCCEEDED:
-        return [f"{record['tag']} is the configuration in force; the next release uses it."]
+        return [f"{record['tag']} is the current configuration; the next release uses it."]
     again = (
         ()
         if record["status"] == Status.SUPERSEDED
         else ("If you still want the change, propose it again with `tagship apply`.",)
     )
-    return ["Nothing was changed: the current configuration stays in force.", *again]
+    return ["Nothing was changed: the current configuration is unchanged.", *again]
 
 
 def _before(record: Known) -> str:

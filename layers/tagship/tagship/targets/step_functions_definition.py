@@ -90,7 +90,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for name, number in Counter(name for name, _ in pairs).items() if number > 1)
-        raise Unreadable(f"{line(twice, 80)} stands twice in one object")
+        raise Unreadable(f"{line(twice, 80)} appears twice in one object")
     return found
 
 

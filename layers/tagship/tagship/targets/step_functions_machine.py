@@ -283,7 +283,7 @@ class StateMachine:
             return ()  # it was released, and rolled back
         return (
             (
-                f"Someone else changed the definition of {self.spec.stateMachine} itself: it is not the one that serves, "
+                f"Someone else changed the definition of {self.spec.stateMachine} itself: it is not the current version's, "
                 "and no release made it. This release replaces it."
             ),
         )

@@ -17,10 +17,10 @@ _ENDED = {
     "SUCCEEDED": ("yes", "{tag} serves all traffic and is healthy."),
     "ROLLED_BACK": ("no", "{tag} was rolled back: {before} serves all traffic again and is healthy."),
     "ROLLBACK_FAILED": ("care", "The rollback failed. Operators have been alerted."),
-    "ABORTED": ("no", "The release was stopped; {before} serves as before."),
+    "ABORTED": ("no", "The release was stopped; {before} still serves all traffic."),
 }
-_IN_FORCE = ("yes", "{tag} is in force. The next release uses it.")
-_STAYS = ("no", "The proposal ended {status}. The current configuration stays in force.")
+_IN_FORCE = ("yes", "{tag} is the current configuration. The next release uses it.")
+_STAYS = ("no", "The proposal ended {status}. The current configuration is unchanged.")
 _UNCHANGED = ("no", "The release ended {status}. Nothing was changed.")
 
 

@@ -48,13 +48,14 @@ _SECONDS = re.compile(r"[0-9]{1,12}")
 _REPLIES = {
     "recorded": "Your {decision} is recorded.",
     "unchanged": "You have already decided. A decision is final; nothing was changed.",
-    "left": "You left the group that was asked, so your approval no longer counts. Nothing was recorded.",
+    "left": "You left the group whose members approve this, so your approval no longer counts. Nothing was recorded.",
     "author": "You are the author of this release, so your approval does not count. Nothing was recorded.",
     "approved": "It already has its approvals; there is nothing left for you to decide.",
     "rejected": "It was already rejected; there is nothing left for you to decide.",
     "expired": "The approval request has expired. Nothing was changed.",
     "superseded": "A newer release replaced it. Nothing was changed.",
-    "outdated": "Another release went first, so it is planned again, and a new request follows. Nothing was recorded.",
+    "outdated": "Another release was deployed first, so this one is planned again and needs approval again. "
+    "Nothing was recorded.",
     "closed": "It no longer waits for approval. Nothing was changed.",
     "dead": "It no longer waits: its execution has ended.",
     "undelivered": "Your {decision} is recorded but could not be delivered yet. Press the button again in a minute.",
