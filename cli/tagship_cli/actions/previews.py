@@ -380,7 +380,10 @@ def pages(*, own: Surroundings = SAMPLE, **about: object) -> dict[str, PageRespo
     all_but_me = [approved(who, 15) for who in others[:required]]
     both = made(decisions=all_but_me, status="APPROVED")
     running = {"status": "RUNNING", "phase": "deployment", "percent": made()["plan"]["steps"][0]["percent"]}
-    outdated = f"v1.3.1 was deployed first, so {title} is planned again and needs approval again. Earlier decisions do not count."
+    outdated = (
+        f"v1.3.1 was deployed first, so {title} is planned again and needs approval again. "
+        "Earlier decisions do not count."
+    )
     pauses: dict[str, PageResponse] = {}
     samples: dict[str, PageResponse] = {}
     if can_pause(about):
