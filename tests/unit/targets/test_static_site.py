@@ -14,6 +14,7 @@ from typing import IO, Any
 import pytest
 
 from tagship.model.errors import (
+    AwsUnavailable,
     BaselineMissing,
     CandidateNotReady,
     PlanChanged,
@@ -460,6 +461,27 @@ def test_a_file_made_to_look_unchanged_is_detected(site: Site) -> None:
     planned = Planned(site)
     with pytest.raises(PlanChanged, match=r"logo\.png was made to look unchanged"):
         planned.prepare()
+
+
+def test_a_duplicate_that_uploads_the_same_hashed_file_is_waited_for(site: Site) -> None:
+    """Fault 29. S3 answers a conflict while the other write of the same key is not finished: nothing is there yet."""
+    site.serve(OLD)
+    planned = Planned(site)
+    site.faults.refused = ("s3:PutObject", aws_error("ConditionalRequestConflict", status=409))
+    with pytest.raises(AwsUnavailable):
+        planned.prepare()
+    site.faults.refused = None
+    assert planned.prepare()["id"]
+
+
+def test_a_damaged_package_is_reported() -> None:
+    """Fault 36. Its directory is whole, so only unpacking it shows this."""
+    entry = zipfile.ZipInfo("index.html")
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    raw = bytearray(packed((entry, b"<p>shop</p>" * 100)))
+    raw[30 + len("index.html")] = 0xFF  # no such kind of block
+    (problem,) = problems(bytes(raw))
+    assert problem.startswith("It cannot be read as a zip file: Error -3 while decompressing data")
 
 
 def test_an_earlier_releases_hashed_file_is_never_overwritten(site: Site) -> None:

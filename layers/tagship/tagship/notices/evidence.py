@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import calling, code_of
-from tagship.model.errors import AwsUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _THERE_ALREADY = "PreconditionFailed"
-_SOMEBODY_ELSE_JUST_NOW = "ConditionalRequestConflict"
 
 
 def keep(evidence: Mapping[str, object], *, key: str, s3: S3Client, bucket: str) -> bool:
@@ -39,8 +37,6 @@ def keep(evidence: Mapping[str, object], *, key: str, s3: S3Client, bucket: str)
     except ClientError as error:
         if code_of(error) == _THERE_ALREADY:
             return False
-        if code_of(error) == _SOMEBODY_ELSE_JUST_NOW:
-            raise AwsUnavailable(f"{key} is being written by another process.") from error
         raise
     return True
 

@@ -44,7 +44,7 @@ _CHUNK = 1024 * 1024
 _SMALL = 1024 * 1024
 """More bytes than a release.json or a promotion can have. A larger object there is a different one, and is not read
 whole."""
-_EXISTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_EXISTS = ("PreconditionFailed", "412")
 _NOT_THERE = ("404", "NoSuchKey", "NotFound", "403", "AccessDenied", "Forbidden")
 """S3 answers 403 instead of 404 to a role without s3:ListBucket, so both may mean that nothing is there. The PUT decides."""
 

@@ -277,7 +277,7 @@ class Bucket:
         try:
             self._put(key, body, file, headers_of(path, hashed=True), new=True)
         except ClientError as error:
-            if code_of(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
+            if code_of(error) != "PreconditionFailed":
                 raise
             if self._sha256(key) != file.sha256:
                 raise TargetInvalid(
