@@ -68,7 +68,7 @@ def test_the_form_page_has_none_in_other_sizes_and_colours(page: Page, size, sch
 
 
 @pytest.mark.parametrize("made", [previews.sample(), huge()], ids=["ordinary", "huge"])
-def test_the_decision_is_beside_the_plan_on_a_desk_and_one_link_away_on_a_phone(
+def test_the_buttons_fit_a_desktop_screen_and_are_one_link_away_on_a_phone(
     page: Page, made: RequestRecord
 ) -> None:
     """Whatever there is to read first."""

@@ -146,7 +146,7 @@ def test_a_rejected_change_changes_nothing_and_the_next_one_gets_its_own_number(
     assert in_force(begun) == "configuration-3"
 
 
-def test_an_identical_proposal_asks_only_once(begun: World) -> None:
+def test_an_identical_proposal_sends_one_mail_only(begun: World) -> None:
     proposed = document(strategy={"type": "all-at-once"})
     first = propose(begun, 2, proposed)
     begun.link(first)
@@ -175,7 +175,7 @@ def test_a_newer_proposal_replaces_a_waiting_one(begun: World) -> None:
     assert stored()["strategy"] == {"type": "all-at-once"}
 
 
-def test_an_older_proposal_that_asks_late_is_closed_in_favour_of_the_newer_one(begun: World) -> None:
+def test_an_older_proposal_that_requests_approval_late_is_closed_for_the_newer_one(begun: World) -> None:
     """It was read first, and asks for approval after the newer one has asked."""
     newer: list[str] = []
 

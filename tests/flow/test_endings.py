@@ -96,7 +96,7 @@ def test_every_strategy_moves_its_shares_in_order(
     assert moved == shares
 
 
-def test_identical_code_has_nothing_to_change_and_asks_nobody(world: World) -> None:
+def test_identical_code_succeeds_without_an_approval(world: World) -> None:
     """Fault 31."""
     world.release("v1.0.0")
     ended = world.release("v1.0.1", code=code_of("v1.0.0"), decide="")

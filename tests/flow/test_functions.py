@@ -98,7 +98,7 @@ def supervised(world: World, arn: str) -> Ended:
     return ended
 
 
-def test_both_are_asked_before_traffic_and_move_together(world: World, pair: Lambda) -> None:
+def test_both_functions_are_invoked_before_traffic_and_move_together(world: World, pair: Lambda) -> None:
     ended = world.release("v1.0.0")
     assert ended.status == "SUCCEEDED", ended
     assert serving() == both("2")

@@ -43,7 +43,7 @@ def current(world: World) -> str:
     return str(item["tag"])
 
 
-def test_a_fix_overtakes_a_waiting_release_which_is_planned_and_asked_again(world: World) -> None:
+def test_a_fix_overtakes_a_waiting_release_which_is_planned_and_requested_again(world: World) -> None:
     """Fault 83."""
     waiting, old = asked(world, "v2.0.0")
     assert "tag" not in world.holder(), "who waits for people holds no lock"

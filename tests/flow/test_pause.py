@@ -117,7 +117,7 @@ def test_a_release_that_is_aborted_in_a_pause_comes_back(world: World) -> None:
     at_rest(world)
 
 
-def test_a_step_waits_for_one_person_whatever_else_happens_meanwhile(world: World) -> None:
+def test_a_paused_step_waits_for_one_answer_despite_a_sweep_and_a_newer_release(world: World) -> None:
     """Faults 138 and 139: twins, a late answer, a sweep and a newer release leave one answer and one shift."""
     configured(world, pause=True, approval={"approvers": ["ana@example.com", "bo@example.com"]})
     arn, link = paused(world)

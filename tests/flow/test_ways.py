@@ -213,7 +213,7 @@ def test_alarms_before_and_after_the_watch_are_reported_and_move_no_traffic(worl
     assert world.alias() == ("2", {})
 
 
-def test_a_release_that_waits_while_the_watch_rolls_production_back_is_planned_and_asked_again(
+def test_a_release_that_waits_during_a_rollback_by_the_watch_is_planned_and_requested_again(
     world: World,
 ) -> None:
     watched(world)

@@ -64,14 +64,14 @@ def test_tasks_are_replaced_and_a_version_that_answers_with_errors_is_rolled_bac
     assert (catalog.service.standing(), catalog.service.ask(1)) == (f"{NAME}:2", ("v1.0.0", 200))
 
 
-def test_what_is_rejected_registers_no_task_definition(catalog: Catalog) -> None:
+def test_a_rejected_release_registers_no_task_definition(catalog: Catalog) -> None:
     before = catalog.revisions()
     people.decide(catalog.publish("v1.2.0"), decision="reject", reason="not before the sale")
     assert catalog.ended("v1.2.0")["status"] == "REJECTED"
     assert catalog.revisions() == before
 
 
-def test_a_stop_by_a_person_while_ecs_deploys_restores_what_ran(catalog: Catalog) -> None:
+def test_a_stop_by_a_person_while_ecs_deploys_restores_the_previous_revision(catalog: Catalog) -> None:
     before = catalog.service.standing()
     link = catalog.publish("v1.3.0")
     catalog.strategy(healthy=100, most=100)

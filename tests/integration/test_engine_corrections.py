@@ -263,7 +263,7 @@ def test_an_execution_runs_the_version_that_its_arn_names(corrected: Engine) -> 
     assert ran["unqualified"] == ["3"]
 
 
-def test_the_stock_engine_still_runs_the_newest_definition_whatever_its_arn_names(stock: Engine) -> None:
+def test_the_stock_engine_still_always_runs_the_newest_definition(stock: Engine) -> None:
     assert executed_by_alias_and_version(stock) == {"live": ["3"] * 16, "1": ["3"], "unqualified": ["3"]}
 
 
@@ -293,7 +293,7 @@ def test_the_right_to_one_state_machine_is_one_to_its_versions_aliases_and_tags(
         moved_with_the_right_to_one_machine(corrected, mine=False)
 
 
-def test_the_stock_engine_still_asks_for_a_right_to_all_state_machines(stock: Engine) -> None:
+def test_the_stock_engine_still_requires_a_permission_on_all_state_machines(stock: Engine) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         moved_with_the_right_to_one_machine(stock, mine=True)
 

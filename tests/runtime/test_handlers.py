@@ -366,7 +366,7 @@ def test_every_function_of_the_template_is_tested_here() -> None:
 
 
 @every_function
-def test_an_error_keeps_its_own_name_in_the_runtime(cold: Mapping[str, Answer], name: str) -> None:
+def test_an_error_keeps_its_name_in_the_runtime(cold: Mapping[str, Answer], name: str) -> None:
     assert (cold[name].error, cold[name].message)[0] == WRONG[name].error, cold[name].payload
 
 

@@ -258,7 +258,7 @@ def test_a_ping_and_the_apps_own_events_are_answered_and_do_nothing(here: Here) 
     assert here.recorded == []
 
 
-def test_secrets_that_cannot_be_read_now_are_asked_for_again_by_github(here: Here) -> None:
+def test_secrets_that_cannot_be_read_answer_503_and_a_redelivery_succeeds(here: Here) -> None:
     here.aws.down = "secrets"
     assert here.send().status == 503
     here.aws.down = ""

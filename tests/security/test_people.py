@@ -113,7 +113,7 @@ def test_a_sign_in_with_another_address_of_the_mailbox_is_the_same_person():
     )
 
 
-def test_an_identity_proves_its_mailbox_whatever_follows_the_plus():
+def test_an_identity_proves_its_mailbox_regardless_of_a_plus_suffix():
     user = f"arn:aws:iam::123456789012:user/{ALSO_ANA}"
     assert identity_of(user, ANA) == user
     assert identity_of(user, CHI).startswith(CLAIMED)

@@ -123,7 +123,7 @@ def test_an_approval_that_is_only_in_the_requests_item_does_not_count(ledger, fo
     refused(ledger, r"0 of 2 approvals")
 
 
-def test_one_of_two_approvals_is_not_enough_whatever_the_item_says(ledger):
+def test_one_of_two_approvals_is_not_enough_even_if_the_item_says_approved(ledger):
     approval = asked(ledger)
     decide(ledger, approval, ANA)
     write_approved(ledger, approval, required=1)

@@ -128,7 +128,7 @@ def test_a_release_is_not_read_with_a_configuration_that_names_another_stages_se
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_another_applications_secret_is_never_read_whatever_the_ledger_contains(name):
+def test_a_request_for_another_applications_secret_is_refused_without_a_call(name):
     manager = Secrets()
     own = ApplicationSecrets(client=manager, stage="production", application="storefront", service="slack")
     with pytest.raises(SecretRefused, match="tagship/production/storefront/slack"):

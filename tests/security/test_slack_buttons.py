@@ -313,7 +313,7 @@ def test_an_undelivered_decision_is_recorded_and_reported(work):
     "user, reason",
     [("U0NOBODY", "an unknown user"), ("U0EVE", "not an approver of this"), ("u0ana", "an unknown user")],
 )
-def test_someone_who_was_not_asked_is_refused_and_recorded_in_the_audit(work, user, reason):
+def test_a_press_by_a_person_who_is_not_an_approver_is_refused_and_recorded(work, user, reason):
     assert work.press(user=user).status == 200
     assert work.replies(user) == [
         "*storefront v1.4.0*: You are not an approver of this release, so nothing was recorded."
@@ -498,7 +498,7 @@ def test_without_the_secret_nothing_is_decided(work):
     assert (work.here.store.writes, work.here.store.refusals) == (0, [])
 
 
-def test_without_the_ledger_nothing_is_decided_and_the_person_is_told(work):
+def test_without_the_ledger_the_person_is_asked_to_press_again(work):
     def unavailable(*_, **__):
         raise AwsUnavailable("throttled")
 

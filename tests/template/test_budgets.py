@@ -278,7 +278,7 @@ def test_the_shortest_deployment_budget_has_room_for_one_step() -> None:
 
 
 @every_combination
-def test_one_step_ends_in_bounded_time_whatever_fails(parameters: Body) -> None:
+def test_one_step_ends_in_bounded_time_despite_failures(parameters: Body) -> None:
     """Besides its bake, at most this long; then the release is rolled back."""
     step = together("release", ["ShiftTraffic", "AwaitStable", "CheckHealth", "JudgeHealth"], parameters)
     assert step <= 280 + parameters["HealthTimeoutSeconds"]

@@ -313,7 +313,7 @@ def _command(name: str) -> click.Command:
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "runbooks").iterdir()), ids=lambda page: page.stem)
-def test_a_runbook_never_asks_the_default_stage(page: Path) -> None:
+def test_every_command_in_a_runbook_names_its_stage(page: Path) -> None:
     text = page.read_text()
     inline = [shlex.split(it)[1:] for it in re.findall(r"`(tagship [a-z]+ [^`]+)`", text)]
     for words in [*commands(page), *inline]:

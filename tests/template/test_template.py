@@ -144,7 +144,7 @@ def test_every_parameter_is_described_and_bounded_and_has_a_default(name: str) -
 
 
 @pytest.mark.parametrize("name", template()["Parameters"])
-def test_a_default_keeps_to_its_own_bounds(name: str) -> None:
+def test_a_default_is_within_its_bounds(name: str) -> None:
     parameter = template()["Parameters"][name]
     default = parameter["Default"]
     if "AllowedValues" in parameter:

@@ -337,7 +337,7 @@ def test_known_bad_interleavings_pass(turns):
     lives(*turns)
 
 
-def test_an_older_release_that_arrives_later_goes_first_and_the_waiting_one_after_it():
+def test_an_older_release_that_arrives_later_can_deploy_first_and_the_waiting_one_next():
     """Fault 83: even if the wake-up is lost; it is not sent here."""
     world = World(MemoryTable())
     newer = world.upload(TAGS[1])

@@ -94,7 +94,7 @@ def test_a_crash_between_ledger_and_execution_is_made_up_for(ledger, request_):
 
 
 @pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
-def test_a_dead_token_is_reported_and_the_decision_stands(ledger, request_, code):
+def test_a_dead_token_is_reported_and_the_decision_is_kept_undelivered(ledger, request_, code):
     """Fault 22."""
     decide(ledger, request_)
     before = approvals.get(ledger, request_["id"])

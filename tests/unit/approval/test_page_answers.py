@@ -126,7 +126,7 @@ def test_a_decision_is_final():
     assert [made["decision"] for made in here.record["decisions"]] == ["approve"]
 
 
-def test_of_concurrent_approve_and_reject_one_wins_and_the_other_is_told():
+def test_of_concurrent_approve_and_reject_the_first_counts_and_the_page_shows_it():
     """Fault 17."""
     here = site(required=1)
     ana, bo = Browser(here, ANA), Browser(here, BO)
@@ -440,7 +440,7 @@ def test_other_paths_are_not_found(path):
     assert site().request(path=path).status == 404
 
 
-def test_too_many_requests_are_told_to_wait():
+def test_too_many_requests_get_429_with_retry_after():
     here = site()
 
     def get(*_):
@@ -539,7 +539,7 @@ def test_an_approval_requires_a_reason_if_the_application_does():
     assert Browser(here).decide("approve", "I looked at the plan.").status == 200
 
 
-def test_too_many_forms_are_told_to_wait_before_anything_is_read_or_recorded():
+def test_too_many_forms_get_429_and_record_nothing():
     here = site()
     ana = Browser(here)
     ana.open()

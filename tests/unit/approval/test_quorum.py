@@ -70,7 +70,7 @@ def test_nobody_counts_twice():
     assert outcome(sample(decisions=[approved(BO, 1), approved(BO, 2)])) == "open"
 
 
-def test_a_person_who_was_not_asked_does_not_count():
+def test_an_approval_by_a_person_who_is_not_an_approver_does_not_count():
     assert outcome(sample(required=1, decisions=[approved("eve@example.com", 1)])) == "open"
 
 
@@ -119,7 +119,7 @@ def test_zero_approvals_approve_nothing(required):
         ),
     ],
 )
-def test_an_unreachable_quorum_is_reported_before_anyone_is_asked(changes, says):
+def test_an_unreachable_quorum_is_refused(changes, says):
     with pytest.raises(QuorumUnreachable, match=says):
         check_reachable(sample(**changes))
 
@@ -192,7 +192,7 @@ def test_an_approval_that_counts_in_every_rule_is_counted_in_each():
     assert [those for _, those in met(everywhere | one)] == [[ANA], [ANA]]
 
 
-def test_only_people_in_a_rule_can_vote_although_others_were_asked():
+def test_only_people_in_a_rule_can_vote_even_if_there_are_more_approvers():
     record = sample(approvers=[ANA, BO, CHI], rules=[rule(BO)])
     assert voters(record) == [BO]
     assert outcome(record | {"decisions": [approved(ANA, 1)]}) == "open"
@@ -211,7 +211,7 @@ def test_the_pinned_policy_decides_whether_an_approval_counts_in_every_rule(ever
     assert policy_of(known)["countInEveryRule"] is False
 
 
-def test_the_author_meets_no_rule_and_any_asked_persons_rejection_ends_it():
+def test_the_author_meets_no_rule_and_any_approvers_rejection_ends_it():
     record = ruled(rule(ANA), rule(BO, CHI), author=ANA, decisions=[approved(ANA, 1), approved(BO, 2)])
     assert outcome(record) == "open"
     with pytest.raises(
@@ -302,7 +302,7 @@ def test_a_proposals_warnings_require_no_extra_approver():
     assert policy_of(warned(2, proposal={}))["required"] == 2
 
 
-def test_too_few_approvers_for_the_warnings_are_reported_before_anyone_is_asked():
+def test_too_few_approvers_for_the_warnings_are_refused():
     policy = policy_of(warned(1)) | {"author": ANA}
     few = sample(**policy | {"rules": [{**each, "approvers": [ANA, BO, CHI]} for each in policy["rules"]]})
     with pytest.raises(

@@ -183,7 +183,7 @@ def test_warnings_about_a_limited_rollback_are_shown_before_approval(plan, warni
     assert warning in shown
 
 
-def test_nobody_is_asked_if_there_cannot_be_enough_approvals():
+def test_a_request_that_cannot_get_enough_approvals_is_refused():
     """Fault 20."""
     with pytest.raises(
         QuorumUnreachable, match=r"only 1 of its approvers can decide, not counting the author"
@@ -215,7 +215,7 @@ def test_an_emergency_requires_everybody_who_may_decide(policy, required):
     assert request_of(emergency(**policy), now=NOW, longest=WEEK, random=token_bytes)["required"] == required
 
 
-def test_an_emergency_without_possible_approvers_asks_nobody():
+def test_an_emergency_without_possible_approvers_is_refused():
     with pytest.raises(QuorumUnreachable):
         request_of(emergency(approvers=["dana@example.com"]), now=NOW, longest=WEEK, random=token_bytes)
 

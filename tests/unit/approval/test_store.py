@@ -108,9 +108,7 @@ def refusal(store, source="203.0.113.7", approval="unknown") -> str:
     return "refused"
 
 
-def test_an_address_with_too_many_invalid_links_is_told_to_wait_and_nobody_else(
-    store, ledger, clock, log, opened
-):
+def test_an_address_with_too_many_invalid_links_is_limited_and_no_other_is(store, ledger, clock, log, opened):
     """Whatever the links are for; what was too much is counted too."""
     clock.forward(20)
     assert [refusal(store) for _ in range(REFUSED_A_MINUTE)] == ["refused"] * REFUSED_A_MINUTE

@@ -104,7 +104,7 @@ def test_an_unexpected_refusal_is_raised_unchanged(error):
     assert caught.value is error
 
 
-def test_an_expected_refusal_gets_its_name_and_says_what_was_attempted():
+def test_an_expected_refusal_gets_its_name_and_names_the_attempt():
     error = aws_error("PreconditionFailedException", status=412, message="The RevisionId does not match")
     with (
         pytest.raises(TargetMoved) as caught,

@@ -201,7 +201,7 @@ def test_a_session_name_is_valid_for_sts(aws, session):
     assert len(asked["RoleSessionName"]) == 64
 
 
-def test_a_session_without_a_right_is_not_asked_for(aws, session):
+def test_a_session_without_permissions_is_not_requested(aws, session):
     with pytest.raises(ValueError, match="of no use"):
         in_role(aws, may=())
     assert session.sts.asked == []

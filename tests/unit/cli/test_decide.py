@@ -125,7 +125,7 @@ def test_the_author_cannot_decide(stage: Any) -> None:
     assert made.request["decisions"] == []
 
 
-def test_a_person_who_was_not_asked_cannot_decide(stage: Any, waiting: Any) -> None:
+def test_a_person_who_is_not_an_approver_cannot_decide(stage: Any, waiting: Any) -> None:
     result = decide(stage, "approve", "--as", "eve@example.com")
     assert result.exit_code == 1
     assert "eve@example.com is not an approver of storefront v1.4.0." in result.stderr

@@ -171,7 +171,7 @@ def test_with_several_stages_a_program_must_name_one(stage: Any) -> None:
     assert stage.run("status", env={"TAGSHIP_STAGE": "development"}).exit_code == 0
 
 
-def test_with_several_stages_a_person_is_asked(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_several_stages_a_person_chooses_one(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(stage, "tagship-production", "production")
     monkeypatch.setattr("tagship_cli.place.can_ask", lambda: True)
     result = stage.run("status", given="production\n")

@@ -165,7 +165,7 @@ def test_a_refused_proposal_says_why(stage: Stage, machine: Machine, file: Path)
     assert "was not proposed: set the stack's parameter ConfigurationOwners" in result.stderr
 
 
-def test_the_stacks_owners_are_asked_if_the_approvers_have_left(
+def test_the_stacks_owners_get_the_request_if_the_approvers_have_left(
     stage: Stage, machine: Machine, file: Path
 ) -> None:
     stage.run("apply", str(file), "--yes")

@@ -237,7 +237,7 @@ def test_a_stack_name_so_long_that_role_names_are_shortened_is_refused(stage: An
         assert "has 22 characters" not in stage.run(name, str(file), "--stack", longest).stderr
 
 
-def test_without_a_terminal_nobody_is_asked(stage: Any, file: Path) -> None:
+def test_without_a_terminal_the_command_requires_yes(stage: Any, file: Path) -> None:
     result = stage.run("role", str(file), "--deploy")
     assert result.exit_code == 2
     assert "Use --yes" in result.stderr

@@ -51,7 +51,7 @@ def answers(*checks, **given):
     return {name: answer["answers"] for name, answer in asked(*checks, **given).items()}
 
 
-def test_a_function_that_answers_health_requests_is_asked_once():
+def test_a_function_that_answers_health_requests_is_invoked_once():
     function = Function(KNOWS)
     check = LambdaCheck(type="lambda", requests=20, mustPass=20)
     assert answers(check, function=function) == {"lambda storefront": True}
@@ -115,7 +115,7 @@ def proven(*checks, function=None, seconds=5):
 CUSTOM = CustomCheck(type="custom", function="storefront-verdict")
 
 
-def test_the_candidate_is_asked_once_and_told_that_it_has_no_traffic():
+def test_the_candidate_is_invoked_once_with_zero_percent_of_traffic():
     """Fault 84."""
     function = Function(KNOWS)
     (result,) = proven(LambdaCheck(type="lambda", requests=20, mustPass=20), function=function)

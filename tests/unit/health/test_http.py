@@ -291,7 +291,7 @@ class TestManyAddresses:
         with serving(saying(http_answer())) as good:
             assert self.of(["http://10.0.0.1/", good.url()]).verdict is Verdict.ERROR
 
-    def test_a_hundred_addresses_are_asked_at_the_same_time(self):
+    def test_a_hundred_addresses_are_requested_at_the_same_time(self):
         """Each server answers only when all of them have been asked."""
         all_asked = threading.Barrier(100)
 
@@ -522,7 +522,7 @@ class TestWhatIsNotAsked:
         assert result.verdict is Verdict.ERROR
         assert "10.0.0.5" in result.why
 
-    def test_an_address_in_an_allowed_network_is_asked(self):
+    def test_an_address_in_an_allowed_network_is_requested(self):
         with serving(saying(http_answer())) as server:
             result = asked(an_http_check(server.url()), allowed=(ip_network("127.0.0.1/32"),))
         assert result.verdict is Verdict.HEALTHY

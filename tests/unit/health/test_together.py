@@ -88,7 +88,7 @@ def test_a_restored_baseline_is_judged_by_all_its_checks():
         looked(Check(does=THROTTLED), Check(does=Verdict.UNHEALTHY), of="baseline")
 
 
-def test_without_checks_nothing_is_asked_or_found():
+def test_without_checks_there_are_no_results():
     assert looked(of="baseline") == []
 
 

@@ -115,7 +115,7 @@ def test_a_missing_file_is_not_pinned(ssm):
     assert read(FakeBucket(), ssm)["objects"] == {}
 
 
-def test_files_beside_the_manifest_are_pinned_with_it(s3, ssm):
+def test_files_next_to_the_manifest_are_pinned_with_it(s3, ssm):
     """Fault 4: a signature that is uploaded, or overwritten, after the release was read is not the release's."""
     for name in ("release.json.sig", "promotion.json", "promotion.json.sig", "something else"):
         s3.upload(FOLDER + name, name.encode())

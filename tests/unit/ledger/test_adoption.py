@@ -114,7 +114,7 @@ def test_adopting_frees_a_kept_lock(ledger):
     lock.acquire(ledger, **known | {"tag": "v1.6.0"}, seconds=900)
 
 
-def test_a_failed_rollback_whose_baseline_serves_is_freed_too(ledger):
+def test_adopting_the_baseline_after_a_failed_rollback_releases_the_lock(ledger):
     succeeded(ledger, TAG, "2")
     releases.claim(ledger, record(tag="v1.5.0"))
     known = {"application": APPLICATION, "tag": "v1.5.0", "attempt": 1, "execution": EXECUTION}

@@ -56,7 +56,7 @@ def facts(ledger: Ledger) -> list[str]:
 # ---- asking --------------------------------------------------------------------------------------------------------
 
 
-def test_a_request_records_what_was_asked_and_the_release_waits_for_it(ledger, opened):
+def test_an_opened_request_is_stored_and_its_release_waits_for_approval(ledger, opened):
     assert opened | WANTED == opened
     assert (opened["status"], opened["decisions"], opened["sent"], opened["askedAt"]) == (
         "OPEN",
@@ -253,7 +253,7 @@ def test_a_request_approved_in_time_is_closed_and_not_expired(ledger, clock, ope
 
 
 @pytest.mark.parametrize("first, second", [("approve", "reject"), ("reject", "approve")])
-def test_of_concurrent_decisions_the_first_write_wins_and_the_other_is_told(ledger, opened, first, second):
+def test_of_concurrent_decisions_the_first_write_wins_and_the_other_is_refused(ledger, opened, first, second):
     """Fault 17."""
     with pytest.raises(ApprovalClosed):
         decide(meanwhile(ledger, lambda: decide(ledger, BO, first)), ANA, second)
@@ -309,7 +309,7 @@ def test_a_decided_request_is_not_closed(ledger, opened, decision, status):
     assert "Approval Expired" not in facts(ledger)
 
 
-def test_a_decision_concurrent_with_closing_stands(ledger, opened):
+def test_a_decision_made_during_a_closing_is_kept(ledger, opened):
     """Fault 17."""
     between = meanwhile(ledger, lambda: decide(ledger, ANA))
     closed = approvals.close(between, ID, status="EXPIRED", why="late")
@@ -317,7 +317,7 @@ def test_a_decision_concurrent_with_closing_stands(ledger, opened):
     assert "Approval Expired" not in facts(ledger)
 
 
-def test_a_closing_concurrent_with_a_decision_stands(ledger, opened):
+def test_a_closing_made_during_a_decision_is_kept(ledger, opened):
     with pytest.raises(ApprovalClosed):
         decide(meanwhile(ledger, lambda: approvals.close(ledger, ID, status="SUPERSEDED", why="newer")), ANA)
     assert approvals.get(ledger, ID)["decisions"] == []

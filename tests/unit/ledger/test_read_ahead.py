@@ -44,7 +44,7 @@ def counted(ledger: Ledger, *, conflicts: bool = False) -> tuple[Ledger, list[st
     return replace(ledger, client=client), client.asked
 
 
-def test_what_was_read_ahead_is_read_no_more(ledger: Ledger) -> None:
+def test_items_that_were_read_ahead_are_not_read_again(ledger: Ledger) -> None:
     ledger.record(ONE)
     here, asked = counted(ledger)
     releases.read_ahead(here, "storefront", "v1.0.0", HEAD, lock.LOCK, HEAD)
@@ -53,7 +53,7 @@ def test_what_was_read_ahead_is_read_no_more(ledger: Ledger) -> None:
     assert asked == ["transact_get_items", "transact_write_items"]
 
 
-def test_what_was_read_ahead_counts_once(ledger: Ledger) -> None:
+def test_an_item_that_was_read_ahead_is_used_once(ledger: Ledger) -> None:
     ledger.record(ONE)
     here, asked = counted(ledger)
     here.read_ahead((PK, HEAD))

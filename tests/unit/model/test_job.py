@@ -90,7 +90,7 @@ def test_a_job_waits_while_nothing_is_decided() -> None:
 
 
 @pytest.mark.parametrize("ref", ["main", "refs/heads/main", "refs/pull/7/merge", "release/next", "`x` @ana"])
-def test_a_ref_that_is_no_releases_tag_is_rejected_whatever_is_in_production(ref: str) -> None:
+def test_a_ref_that_is_no_releases_tag_is_rejected(ref: str) -> None:
     verdict = judge(job(ref=ref), release(), current(), application="storefront", stage="production")
     assert verdict.state == "rejected"
     assert verdict.comment.count("`") == 2, "nothing of a ref is Markdown"
@@ -104,7 +104,7 @@ def test_a_monorepos_tag_names_its_release_only_by_the_whole_tag() -> None:
     assert state(job(ref="v1.4.0"), of_storefront, current()) == "rejected"
 
 
-def test_a_rule_is_about_its_repository_and_environment_whatever_their_case() -> None:
+def test_a_rule_matches_its_repository_and_environment_in_any_case() -> None:
     rule = Rule(repository="acme/storefront", environment="production", api="https://api.github.com")
     assert rule.is_about(job(repository="Acme/Storefront", environment="Production"))
     assert not rule.is_about(job(repository="evil/storefront"))

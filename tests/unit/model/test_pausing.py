@@ -97,7 +97,7 @@ def test_all_pauses_of_an_attempt_fit_into_their_share_of_the_history() -> None:
 @pytest.mark.parametrize(
     "pause, kept", [(True, TERMS), ({"timeout": "PT2H"}, TERMS | {"timeout": 7200}), (False, None)]
 )
-def test_a_pause_is_true_or_says_how_long_and_what_then(pause: Any, kept: Any) -> None:
+def test_a_pause_is_true_or_has_a_timeout_and_a_result(pause: Any, kept: Any) -> None:
     read = read_application(document({"percent": 10, "pause": pause}, {"percent": 100}))
     found = getattr(read.strategy, "steps")[0].pause  # noqa: B009 (whichever strategy it is)
     assert (found and {"timeout": found.timeout, "onTimeout": found.onTimeout}) == kept

@@ -122,7 +122,7 @@ def test_every_job_of_a_release_is_answered_once_with_one_token(here: Here) -> N
     assert sum("access_tokens" in asked for asked in here.there.asked) == 1
 
 
-def test_a_github_that_is_down_or_refuses_is_asked_again(here: Here) -> None:
+def test_an_answer_is_retried_while_github_is_down_or_gives_no_token(here: Here) -> None:
     """Fault 134."""
     here.asks(1), here.asks(2)
     here.deployed()
@@ -206,7 +206,7 @@ def test_a_job_that_the_rule_is_not_about_is_not_answered(here: Here, changes: d
     assert here.there.asked == []
 
 
-def test_a_run_of_another_commit_is_rejected_whatever_the_ledger_says_about_it(here: Here) -> None:
+def test_a_run_of_another_commit_is_rejected_even_if_the_recorded_job_matches(here: Here) -> None:
     """A compromised page could name a good release for the attacker's own run."""
     here.asks()
     here.deployed()
@@ -267,7 +267,7 @@ def test_a_rule_without_a_token_shows_no_deployments(here: Here) -> None:
     assert (here.there.asked, here.aws.asked) == ([], [])
 
 
-def test_an_application_without_jobs_asks_nobody(here: Here) -> None:
+def test_an_application_without_jobs_calls_neither_github_nor_secrets(here: Here) -> None:
     here.deployed()
     here.tell()
     assert (here.there.asked, here.aws.asked) == ([], [])

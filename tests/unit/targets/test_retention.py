@@ -124,7 +124,7 @@ def test_a_function_without_provisioned_concurrency_has_unused_versions(function
     "code, raised",
     [("AccessDeniedException", CredentialsRefused), ("ResourceNotFoundException", TargetInvalid)],
 )
-def test_what_could_not_be_looked_at_is_reported(
+def test_a_refused_read_is_reported_with_the_attempt(
     function: FakeLambda, refused: str, looked: str, code: str, raised: type[Exception]
 ) -> None:
     function.refuses[refused] = aws_error(code, status=403, message="AWS's own words")

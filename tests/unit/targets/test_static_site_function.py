@@ -95,7 +95,7 @@ def test_edited_code_is_not_recognized_as_ours(edit: Any) -> None:
     assert Code.read(edit(SHARED.text())) is None
 
 
-def test_a_function_that_serves_nothing_can_have_its_stacks_code() -> None:
+def test_a_function_without_a_release_can_have_its_stacks_code() -> None:
     assert Code.read('const TAGSHIP = {"serves": []};\nfunction handler() {}') == Code()
 
 

@@ -36,7 +36,7 @@ def test_a_cause_is_in_words(cause, words):
 @pytest.mark.parametrize(
     "cause", ["x" * 5000, json.dumps({"errorMessage": "x" * 5000}), json.dumps({"Cause": "x" * 5000})]
 )
-def test_a_cause_is_shortened_to_what_people_read(cause):
+def test_a_cause_is_shortened_for_people(cause):
     assert cause_in_words(cause) == "x" * 999 + "…"
 
 
