@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tools.bench import (
     applications,
+    floor,
     functions,
     gate,
     health,
@@ -45,6 +46,7 @@ PARTS = (
     "site",
     "stack",
     "service",
+    "floor",
 )
 
 
@@ -74,6 +76,7 @@ def run(parts: Sequence[str], *, runs: int) -> int:
             "site": lambda: site.measure(engine, stack["ReleaseBucketName"], runs=runs),
             "stack": lambda: resources.measure(engine, stack["ReleaseBucketName"], runs=runs),
             "service": lambda: service.measure(engine, stack["ReleaseBucketName"], runs=runs),
+            "floor": lambda: floor.measure(engine, runs=runs),
         }
         before = os.getloadavg()[0]
         measured = [part for name in how if name in parts for part in how[name]()]
