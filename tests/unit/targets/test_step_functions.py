@@ -605,3 +605,27 @@ def test_a_recreated_state_machines_version_belongs_to_no_release(bench: Machine
     assert [each.revisions for each in versions_of(bench).stored(known)] == [known]
     bench.states.versions["1"]["definition"] = json.dumps(definition(after="Other"))
     assert [each.revisions for each in versions_of(bench).stored(known)] == [[]]
+
+
+def test_a_version_whose_step_died_before_recording_it_belongs_to_its_release(bench: MachineBench) -> None:
+    """Fault 97. The state machine's role changes before the retry, which then refuses the plan."""
+    recorded: list[Any] = []
+    candidate = planned(bench, NEW).candidate
+
+    def dies(revision: Any) -> None:
+        if revision["id"]:
+            raise KeyboardInterrupt
+        recorded.append(revision)
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.target().prepare(bench.artifacts, candidate, dies)
+    lost = max(bench.states.versions, key=int)
+    bench.states.change(roleArn=ROLE + "-2")
+    bench.states.publish()  # the same definition with another role, by hand
+    with pytest.raises(PlanChanged):
+        bench.target().prepare(bench.artifacts, candidate, recorded.append)
+    found = [each for each in versions_of(bench).stored([candidate, *recorded]) if each.revisions]
+    assert [each.name for each in found] == [f"version {lost}"]
+    versions_of(bench).delete(found[0])
+    assert lost not in bench.states.versions
+    assert not any(each.revisions for each in versions_of(bench).stored([candidate]))

@@ -7,7 +7,7 @@ application's role lacks a permission, and AwsUnavailable if a retry may help.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
@@ -112,6 +112,22 @@ class Made(Protocol):
 
     def __call__(self, revision: Revision, /) -> None:
         """May be called again for the same revision."""
+
+
+PUBLISHING = "publishing"
+"""A key in a revision's data: it is about to be published, so its id is not known yet."""
+
+
+def about_to_publish(revision: Revision) -> Revision:
+    """What is recorded before a version is published: `tagship retention` finds the version by its digest."""
+    return {**revision, "data": {**revision["data"], PUBLISHING: True}}
+
+
+def is_unnumbered(revision: Revision, numbered: Container[str]) -> bool:
+    """Whether it was about to be published, and no revision with its digest got an id since."""
+    return bool(
+        revision["data"].get(PUBLISHING) and not revision["id"] and revision["digest"] not in numbered
+    )
 
 
 class Deployer(Protocol):

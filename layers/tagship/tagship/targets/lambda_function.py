@@ -31,12 +31,22 @@ from tagship.model.errors import (
 )
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
-from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
+from tagship.targets.kind import (
+    Artifacts,
+    Change,
+    Finding,
+    Made,
+    Move,
+    Opened,
+    Prepared,
+    about_to_publish,
+    brought,
+)
 from tagship.targets.lambda_alias import LambdaTarget
 from tagship.targets.lambda_callers import Caller, callers, callers_of_versions
 from tagship.targets.lambda_configuration import differences, digest_of
 from tagship.targets.lambda_keeping import hold
-from tagship.targets.lambda_parts import OF, about_to_publish
+from tagship.targets.lambda_parts import OF
 from tagship.text.words import listed, size
 
 if TYPE_CHECKING:

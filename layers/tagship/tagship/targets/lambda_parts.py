@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from tagship.model.records import Revision
 from tagship.text.words import listed
 
-PARTS, ABSENT, OF, PUBLISHING = "parts", "absent", "of", "publishing"
-"""Keys in a revision's data: the revision of each function; the aliases that did not exist; a part's own alias; and
-that its version is about to be published, so that its number is not known yet."""
+PARTS, ABSENT, OF = "parts", "absent", "of"
+"""Keys in a revision's data: the revision of each function; the aliases that did not exist; and a part's own alias."""
 
 
 def parts_of(revision: Revision) -> Sequence[Revision]:
@@ -34,11 +33,6 @@ def part_of(revision: Revision | None, of: str) -> Revision | None:
 def is_absent(revision: Revision | None, of: str) -> bool:
     """Whether this alias was recorded as missing, which differs from not being recorded at all."""
     return revision is None or of in revision["data"].get(ABSENT, ())
-
-
-def about_to_publish(revision: Revision) -> Revision:
-    """What is recorded before a version is published: `tagship retention` finds the version by its digest."""
-    return {**revision, "data": {**revision["data"], PUBLISHING: True}}
 
 
 def whole(parts: Mapping[str, Revision | None]) -> Revision | None:
@@ -90,8 +84,6 @@ def described(revision: Revision | None) -> str:
 
 __all__ = [
     "OF",
-    "PUBLISHING",
-    "about_to_publish",
     "apart",
     "described",
     "is_absent",

@@ -13,11 +13,11 @@ from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of, message_of
 from tagship.aws.rights import function_arn
 from tagship.model.errors import TargetInvalid
 from tagship.model.records import Revision
-from tagship.targets.kind import Stored
+from tagship.targets.kind import Stored, is_unnumbered
 from tagship.targets.lambda_alias import LambdaTarget
 from tagship.targets.lambda_callers import callers
 from tagship.targets.lambda_configuration import digest_of
-from tagship.targets.lambda_parts import PUBLISHING, part_of
+from tagship.targets.lambda_parts import part_of
 from tagship.text.words import listed
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class Versions:
     def delete(self, stored: Stored) -> None:
         """Deletes one version, never the function. Lambda itself refuses one that an alias points at."""
         version = stored.name.removeprefix("version ").removesuffix(self._ending)
-        if not version.isdecimal():  # without a version number Lambda would delete the whole function
+        # Without a version number Lambda would delete the whole function.
+        if not stored.revisions or not version.isdecimal():
             raise TargetInvalid(
                 f"{self.application}: {stored.name} is not one published version. It was not deleted."
             )
@@ -97,11 +98,7 @@ class Versions:
         that part since."""
         parts = [(each, part) for each in known if (part := part_of(each, self.spec.of))]
         numbered = {part["digest"] for _, part in parts if part["id"]}
-        return [
-            (each, part)
-            for each, part in parts
-            if part["data"].get(PUBLISHING) and not part["id"] and part["digest"] not in numbered
-        ]
+        return [(each, part) for each, part in parts if is_unnumbered(part, numbered)]
 
     def _about_to_publish(
         self, unnumbered: Collection[tuple[Revision, Revision]], version: Configuration

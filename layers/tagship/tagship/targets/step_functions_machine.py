@@ -20,7 +20,17 @@ from tagship.model.errors import (
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import step_functions_definition as definitions
-from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
+from tagship.targets.kind import (
+    Artifacts,
+    Change,
+    Finding,
+    Made,
+    Move,
+    Opened,
+    Prepared,
+    about_to_publish,
+    brought,
+)
 from tagship.targets.step_functions import DEFINITION, StepFunctionsTarget, machine_arn
 from tagship.targets.step_functions_alias import NOT_THERE, Alias, Routes, Standing, described
 from tagship.targets.step_functions_executions import bypassing, try_out, unfinished, used
@@ -303,6 +313,7 @@ class StateMachine:
         """Publishes the version, compares it with what was approved, and runs the synthetic execution."""
         text, document = self._asked(artifacts)
         latest = self._as_approved(document, self._machine(), candidate, "would be")
+        made(about_to_publish(candidate))  # should this step die before it can record the version's number
         try:
             version = self._published(text, latest, candidate)
         except CandidateNotReady:

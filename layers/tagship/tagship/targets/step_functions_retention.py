@@ -12,10 +12,10 @@ from botocore.exceptions import ClientError
 from tagship.aws.calls import calling, code_of, message_of
 from tagship.model.errors import TargetInvalid
 from tagship.model.records import Revision
-from tagship.targets.kind import Stored
+from tagship.targets.kind import Stored, is_unnumbered
 from tagship.targets.step_functions import StepFunctionsTarget, alias_arn, machine_arn
 from tagship.targets.step_functions_alias import NOT_THERE
-from tagship.targets.step_functions_definition import digest_of, parse
+from tagship.targets.step_functions_definition import digest_of, parse, settings_of
 from tagship.targets.step_functions_executions import running
 from tagship.text.words import listed
 
@@ -33,13 +33,21 @@ class Versions:
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
         """A version belongs to a release only if it has the recorded definition; the state machine may have been
-        recreated."""
+        recreated.
+
+        A version whose number was not recorded, because the step died, belongs to the release that was about to publish
+        exactly its definition and settings.
+        """
         aliases = self._aliases()
+        ours = [each for each in known if self._is_ours(each)]
+        numbered = {each["digest"] for each in ours if each["id"]}
+        unnumbered = [each for each in ours if is_unnumbered(each, numbered)]
         found = []
         for number in sorted(self._numbers(), key=int):
-            recorded = [each for each in known if each["id"] == number and self._is_ours(each)]
-            definition = self._definition(number) if recorded else ""
+            recorded = [each for each in ours if each["id"] == number]
+            definition, digest = self._digests(number) if recorded or unnumbered else ("", "")
             revisions = [each for each in recorded if each["data"]["definition"] == definition]
+            revisions = revisions or [each for each in unnumbered if each["digest"] == digest]
             uses = [f"the alias {name} points at it" for name in aliases.get(number, ())]
             if revisions and not uses:  # the other versions are kept anyway
                 names = running(self.states, self.spec, number, release=self.application) or ()
@@ -49,9 +57,8 @@ class Versions:
 
     def delete(self, stored: Stored) -> None:
         """Deletes one version. Step Functions refuses one that an alias points at; running executions continue."""
-        number = {revision["id"] for revision in stored.revisions}
-        (version,) = number if len(number) == 1 else ("",)
-        if not version.isdecimal():
+        version = stored.name.removeprefix("version ")
+        if not stored.revisions or not version.isdecimal():
             raise TargetInvalid(f"{self.application}: {stored.name} is not one version. It was not deleted.")
         try:
             with self._calling(f"deleting version {version} of {self.spec.stateMachine}"):
@@ -69,10 +76,12 @@ class Versions:
     def _is_ours(self, revision: Revision) -> bool:
         return revision["data"].get("of") == alias_arn(self.spec)
 
-    def _definition(self, number: str) -> str:
+    def _digests(self, number: str) -> tuple[str, str]:
+        """Of the definition alone, and with the settings."""
         with self._calling(f"looking at version {number} of {self.spec.stateMachine}"):
             found = self.states.describe_state_machine(stateMachineArn=f"{machine_arn(self.spec)}:{number}")
-        return digest_of(parse(found["definition"]))
+        document = parse(found["definition"])
+        return digest_of(document), digest_of(document, settings_of(found))
 
     def _numbers(self) -> Iterator[str]:
         for page in self._pages("list_state_machine_versions", "versions"):
