@@ -349,7 +349,7 @@ def test_a_partially_uploaded_site_is_deleted_with_its_release() -> None:
 
 
 def test_the_base_of_another_release_is_kept_until_that_is_deleted() -> None:
-    """A site that reads unchanged files from an earlier release's folder never loses them."""
+    """Fault 104: a site that reads unchanged files from an earlier release's folder never loses them."""
     site = sites.Site()
     first = site.serve(sites.OLD)
     target, artifacts = site.target("v1.4.0"), site.upload(sites.NEW)
