@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from secrets import token_bytes
 from typing import Any
@@ -332,6 +332,41 @@ def test_an_unreachable_approver_is_recorded_and_the_others_decide(ledger, error
     }
     (fact,) = facts(ledger, "Approval Error")
     assert fact["data"] == {"approval": request["id"], "channel": "mail", "failed": {ANA: expected}}
+
+
+class SlowSes(FakeSes):
+    """Accepts one mail per tick, as an account in the sandbox does per second."""
+
+    open = True
+
+    def tick(self, _seconds: float) -> None:
+        self.open = True
+
+    def send_email(self, **mail: Any) -> dict[str, str]:
+        if not self.open:
+            raise aws_error("Throttling", message="Maximum sending rate exceeded.")
+        self.open = False
+        return super().send_email(**mail)
+
+
+def test_all_approvers_get_their_mail_from_an_account_with_a_low_sending_rate(ledger):
+    """Fault 21. The mails go out side by side, and most of them meet the rate."""
+    request, ses = asked(ledger), SlowSes()
+    send(replace(ledger, pause=ses.tick), request, ses)
+    assert ses.recipients == [ANA, BO, CHI]
+
+
+def test_a_sending_rate_that_stays_exceeded_is_recorded(ledger):
+    """Fault 21."""
+    request, waited = asked(ledger), []
+    full = aws_error("Throttling", message="Maximum sending rate exceeded.")
+    with pytest.raises(NoChannelReached):
+        send(
+            replace(ledger, pause=waited.append),
+            request,
+            FakeSes(refuses=dict.fromkeys([ANA, BO, CHI], full)),
+        )
+    assert max(waited) < 2 and sum(waited) / 3 < sending.SECONDS
 
 
 def test_if_nobody_can_be_reached_the_release_ends_with_a_remedy(ledger):

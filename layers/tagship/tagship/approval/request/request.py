@@ -7,7 +7,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from functools import partial
+from random import uniform
 from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
 
 from tagship.approval.facts import CHANNEL, failure
 from tagship.approval.link import BUTTONS, GRACE, LinkSigner, approval_url
@@ -15,6 +18,7 @@ from tagship.approval.quorum import awaited, check_reachable, policy_of, voters
 from tagship.approval.request.mail import Mail, approval_mail, escalation_mail, reminder_mail
 from tagship.approval.request.sending import LATE, SENT, Outbox
 from tagship.approval.request.slack import announcement, invitation
+from tagship.aws.calls import message_of
 from tagship.aws.secrets import ApplicationSecrets
 from tagship.ledger import approvals
 from tagship.ledger.notices import Thread
@@ -41,6 +45,10 @@ from tagship.text.words import console
 if TYPE_CHECKING:
     from mypy_boto3_ses import SESClient
 
+_RATE_EXCEEDED = "Maximum sending rate exceeded"
+"""SES's words; the exceeded daily quota has the same code, and does not pass soon."""
+_MAIL_TRIES = 10
+"""With the pauses between them at most 13.5 s: less than all messages of a step have together (`sending.SECONDS`)."""
 LONG_AGO = timedelta(days=30)
 """After such a long pause a release contains more than usual, and approvers see this first."""
 
@@ -313,18 +321,26 @@ class _Sender:
         return self._signer.token(self._request["id"], whose, self._request["digest"], self._until)
 
     def _mail(self, ses: SESClient, address: str, write: Callable[[], Mail]) -> None:
+        """All mails start at once, so those above the account's rate (1 a second in the sandbox) are tried again."""
         mail = write()
-        ses.send_email(
-            Source=self._settings.sender_address,
-            Destination={"ToAddresses": [address]},
-            Message={
-                "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
-                "Body": {
-                    "Text": {"Data": mail.text, "Charset": "UTF-8"},
-                    "Html": {"Data": mail.html, "Charset": "UTF-8"},
-                },
-            },
-        )
+        for left in reversed(range(_MAIL_TRIES)):
+            try:
+                ses.send_email(
+                    Source=self._settings.sender_address,
+                    Destination={"ToAddresses": [address]},
+                    Message={
+                        "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
+                        "Body": {
+                            "Text": {"Data": mail.text, "Charset": "UTF-8"},
+                            "Html": {"Data": mail.html, "Charset": "UTF-8"},
+                        },
+                    },
+                )
+                return
+            except ClientError as error:
+                if not left or _RATE_EXCEEDED not in message_of(error):
+                    raise
+            self._ledger.pause(uniform(0.5, 1.5))  # noqa: S311 (jitter, no secret)
 
 
 def _posted(url: str, write: Callable[[], Mapping[str, object]]) -> None:
