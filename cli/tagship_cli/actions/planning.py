@@ -199,13 +199,13 @@ class _WithFiles:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._s3, name)
 
-    def get_object(self, **asked: Any) -> dict[str, Any]:
+    def get_object(self, **request: Any) -> dict[str, Any]:
         """Returns the object, or a range of it."""
-        if asked["Bucket"] != _NOT_UPLOADED:
-            answer: dict[str, Any] = self._s3.get_object(**asked)
+        if request["Bucket"] != _NOT_UPLOADED:
+            answer: dict[str, Any] = self._s3.get_object(**request)
             return answer
-        content = self._paths[asked["Key"]].read_bytes()
-        if byte_range := asked.get("Range"):
+        content = self._paths[request["Key"]].read_bytes()
+        if byte_range := request.get("Range"):
             first, _, last = byte_range.removeprefix("bytes=").partition("-")
             content = content[int(first) : int(last) + 1]
         return {"Body": io.BytesIO(content)}

@@ -152,12 +152,12 @@ def can_pause(about: Mapping[str, object]) -> bool:
 def paused(
     about: Mapping[str, object], own: Surroundings = SAMPLE, *, by: str = "", status: str = "OPEN"
 ) -> RequestRecord:
-    """What people are asked while a rollout is paused: where its strategy wants it, or after its first step."""
+    """The request of a paused rollout: paused where the strategy says so, or after the first step."""
     steps = sample(**about)["plan"]["steps"]
     before = next((number for number, step in enumerate(steps, start=1) if "pause" in step), 1)
-    unasked: PauseTerms = {"timeout": 3600, "onTimeout": "rollback"}
-    wanted = steps[before - 1].get("pause", unasked)
-    asked = {
+    default: PauseTerms = {"timeout": 3600, "onTimeout": "rollback"}
+    wanted = steps[before - 1].get("pause", default)
+    pause = {
         "number": 1,
         "step": f"{before} of {len(steps)}",
         "percent": steps[before - 1]["percent"],
@@ -172,7 +172,7 @@ def paused(
         "rules": [],
         "askedAt": "2026-11-23T10:05:00Z",
         "expiresAt": (NOW - timedelta(minutes=15) + timedelta(seconds=wanted["timeout"])).isoformat(),
-        "pause": asked,
+        "pause": pause,
         "looked": {"at": "2026-11-23T10:19:10Z", "checks": own.checks},
     }
     return sample(**{**about, **terms})

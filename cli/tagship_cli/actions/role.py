@@ -27,7 +27,7 @@ def template(configuration: Application, *, bucket: str, function_roles: str) ->
     `bucket` is the stage's release bucket. `function_roles` is the ARN of its functions' roles, with wildcards.
     """
     target, application = configuration.target, configuration.application
-    asked = rights_of(configuration, bucket=bucket)
+    rights = rights_of(configuration, bucket=bucket)
     *path, name = target.role.split(":role/", 1)[1].split("/")
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -46,7 +46,7 @@ def template(configuration: Application, *, bucket: str, function_roles: str) ->
                         application=application,
                     ),
                     "Policies": [
-                        {"PolicyName": f"release-{application}", "PolicyDocument": policy(asked)},
+                        {"PolicyName": f"release-{application}", "PolicyDocument": policy(rights)},
                     ],
                 },
             },

@@ -189,9 +189,9 @@ def read(facts: Iterable[FactRecord]) -> Story:
                 tag, Incident(application=fact["application"], tag=tag, began=at, ended=None)
             )
         elif name in (FactKind.APPROVAL_GRANTED, FactKind.APPROVAL_REJECTED):
-            asked = _moment(data.get("askedAt"))
-            if asked:
-                seconds = max(0.0, (at - asked).total_seconds())
+            requested = _moment(data.get("askedAt"))
+            if requested:
+                seconds = max(0.0, (at - requested).total_seconds())
                 story.decisions.append(
                     Decision(application=fact["application"], tag=tag, at=at, seconds=seconds)
                 )

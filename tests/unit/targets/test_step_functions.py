@@ -77,7 +77,7 @@ def test_a_valid_definition_is_confirmed(bench: MachineBench) -> None:
         ({"States": {}}, "no StartAt"),
         ({"StartAt": "A", "States": {}}, "no States"),
         ({"StartAt": "A", "States": {"A": {"Type": "Map", "ItemProcessor": {}}}}, "A has no States"),
-        (b'{"StartAt": "A", "States": {"A": {"Type": "Fail"}, "A": {"Type": "Pass"}}}', "A stands twice"),
+        (b'{"StartAt": "A", "States": {"A": {"Type": "Fail"}, "A": {"Type": "Pass"}}}', "A appears twice"),
         (b'{"StartAt": "A", "States": {"A": {"Type": "Pass", "Comment": "\\ud800"}}}', "lone surrogate"),
         (definition(Other={"Type": "Task", "Resource": "${Unknown}"}), r"nothing replaces \$\{Unknown\}"),
     ],

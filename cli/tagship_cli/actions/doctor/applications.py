@@ -330,9 +330,9 @@ def _in_list(text: str) -> list[str]:
 def hosts(subject: Subject, configuration: Application) -> Iterator[Finding]:
     """Whether Slack and GitHub can be reached from this machine."""
     notifications = configuration.notifications
-    asked = ["hooks.slack.com"] if notifications.slackWebhookSecret else []
-    asked += [urlsplit(notifications.github.api).netloc] if notifications.github else []
-    for host in asked:
+    hosts = ["hooks.slack.com"] if notifications.slackWebhookSecret else []
+    hosts += [urlsplit(notifications.github.api).netloc] if notifications.github else []
+    for host in hosts:
         try:
             subject.reach(host)
         except OSError as error:

@@ -24,7 +24,7 @@ def check(case: Case) -> GateResult:
     steps = traffic_steps(case.configuration.strategy, step_seconds, floor=floor)
     checks = case.configuration.health.checks
     longest = max(checks, key=lambda check: check.seconds)
-    asked, name = longest.seconds, longest.label(case.application)
+    check_seconds, name = longest.seconds, longest.label(case.application)
     budgets = (
         (
             "deployment",
@@ -32,11 +32,11 @@ def check(case: Case) -> GateResult:
             seconds_needed(steps),
             case.settings.deployment_seconds,
         ),
-        ("health", f"the longest check, {name}", asked, case.settings.health_seconds),
+        ("health", f"the longest check, {name}", check_seconds, case.settings.health_seconds),
         (
             "rollback",
             f"one step of {step_seconds} s and that check",
-            step_seconds + asked,
+            step_seconds + check_seconds,
             case.settings.rollback_seconds,
         ),
     )

@@ -24,14 +24,14 @@ def checks_for(checks: Sequence[Check], *, subject: str) -> list[Check]:
     return [check for check in checks if subject == "candidate" or not check.LOOKS_BACK]
 
 
-def look(asked: Sequence[tuple[Check, Given]], *, seconds: float = LOOK_SECONDS) -> list[CheckResult]:
-    """Each check's result, in their order. A check that could not be asked, or did not answer in time, is an error.
+def look(checks: Sequence[tuple[Check, Given]], *, seconds: float = LOOK_SECONDS) -> list[CheckResult]:
+    """Each check's result, in their order. A check that could not run, or did not answer in time, is an error.
 
     Raises AwsUnavailable if AWS throttled a check, so that all are retried; not if another check ends the bake anyway.
     """
     found = [
         (given, _result(given, answer, seconds=seconds))
-        for (_, given), answer in zip(asked, ask(asked, seconds=seconds), strict=True)
+        for (_, given), answer in zip(checks, ask(checks, seconds=seconds), strict=True)
     ]
     results = [result for _, result in found if isinstance(result, CheckResult)]
     unavailable = [(given, error) for given, error in found if isinstance(error, AwsUnavailable)]
@@ -45,13 +45,13 @@ def look(asked: Sequence[tuple[Check, Given]], *, seconds: float = LOOK_SECONDS)
     ]
 
 
-def ask(asked: Sequence[tuple[Check, Given]], *, seconds: float) -> list[Answer]:
+def ask(checks: Sequence[tuple[Check, Given]], *, seconds: float) -> list[Answer]:
     """Runs every check once, concurrently; returns one answer for each, in their order."""
-    if not asked:
+    if not checks:
         return []
-    pool = ThreadPoolExecutor(max_workers=len(asked))
+    pool = ThreadPoolExecutor(max_workers=len(checks))
     try:
-        answers = [pool.submit(_ask, check, given) for check, given in asked]
+        answers = [pool.submit(_ask, check, given) for check, given in checks]
         wait(answers, timeout=seconds)
         return [answer.result() if answer.done() else None for answer in answers]
     finally:

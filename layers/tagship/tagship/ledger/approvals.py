@@ -88,7 +88,7 @@ def request(
 
     Raises LockLost if the release has ended meanwhile, or another release has its lock.
     """
-    asked = {
+    data = {
         "approvers": approval["approvers"],
         "required": approval["required"],
         **({"rules": approval["rules"]} if len(approval.get("rules") or ()) > 1 else {}),
@@ -97,7 +97,7 @@ def request(
         "authorMayApprove": approval["authorMayApprove"],
         "digest": approval["digest"],
     }
-    fact = fact_of(approval, FactKind.APPROVAL_REQUESTED, execution=execution, data=asked)
+    fact = fact_of(approval, FactKind.APPROVAL_REQUESTED, execution=execution, data=data)
     item = _opened(ledger, approval) | ({_SECRET: token, "delivered": False} if token else {})
     running = ledger.update(
         application_key(approval["application"]),

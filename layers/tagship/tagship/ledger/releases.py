@@ -104,7 +104,7 @@ def _claim_again(ledger: Ledger, record: NewRelease, retry: Retry) -> tuple[str,
     if known:
         condition = "#status = :known AND #attempt = :attempt AND attribute_not_exists(#barred)"
         values = {":known": known["status"], ":attempt": known["attempt"]}
-    asked = Fact(
+    fact = Fact(
         application=item["application"],
         tag=item["tag"],
         attempt=retry.attempt,
@@ -114,7 +114,7 @@ def _claim_again(ledger: Ledger, record: NewRelease, retry: Retry) -> tuple[str,
         data={"why": retry.why, "after": known["status"] if known else ""},
     )
     try:
-        recorded = ledger.record(asked, ledger.put(_stored(item), only_if=condition, values=values))
+        recorded = ledger.record(fact, ledger.put(_stored(item), only_if=condition, values=values))
     except Refused:
         recorded = False
     if not recorded:  # another retry was faster

@@ -123,13 +123,13 @@ class Ledger:
         refuses this request while someone writes one of the items; then each `get` reads for itself.
         """
         wanted = list(dict.fromkeys(keys))
-        asked = [
+        requests = [
             {"Get": {"TableName": self.table, "Key": _packed({"pk": pk, "sk": sk})}} for pk, sk in wanted
         ]
         for begin in range(0, len(wanted), _MANY):
             try:
                 with calling("Reading the ledger"):
-                    answer = self.client.transact_get_items(TransactItems=asked[begin : begin + _MANY])
+                    answer = self.client.transact_get_items(TransactItems=requests[begin : begin + _MANY])
             except ClientError as error:
                 if code_of(error) != "TransactionCanceledException":
                     raise

@@ -57,14 +57,14 @@ class Templates:
     def _kept(self) -> Iterator[tuple[str, int]]:
         """Digests and sizes in bytes, oldest first."""
         found = []
-        asked: ListObjectsV2RequestTypeDef = {"Bucket": self.spec.bucket, "Prefix": self._folder}
+        request: ListObjectsV2RequestTypeDef = {"Bucket": self.spec.bucket, "Prefix": self._folder}
         while True:
             with self._calling(f"listing {self._folder}"):
-                page = self.s3.list_objects_v2(**asked)
+                page = self.s3.list_objects_v2(**request)
             found += [each for each in page.get("Contents", ()) if each["Key"].endswith(_ENDING)]
             if not page.get("IsTruncated"):
                 break
-            asked["ContinuationToken"] = page["NextContinuationToken"]
+            request["ContinuationToken"] = page["NextContinuationToken"]
         for each in sorted(found, key=lambda it: it["LastModified"]):
             yield each["Key"].removeprefix(self._folder).removesuffix(_ENDING), each["Size"]
 

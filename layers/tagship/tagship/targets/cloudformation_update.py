@@ -234,9 +234,9 @@ class Stack:
         template = said.template_digest(body)
         self._keep(template, body)
         self._keep(baseline["data"]["template"], serving)
-        asked = self._asked(template, parameters, found.stack)
-        name = self._change_set_name(template, asked, found)
-        made = self._change_set(name) or self._create(name, template, asked)
+        values = self._parameter_values(template, parameters, found.stack)
+        name = self._change_set_name(template, values, found)
+        made = self._change_set(name) or self._create(name, template, values)
         if made["Status"] in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
             raise CandidateNotReady(
                 f"{self._release}: CloudFormation is still computing the change set {name}."
@@ -277,7 +277,7 @@ class Stack:
 
     # ---- the change set --------------------------------------------------------------------------------------------
 
-    def _asked(
+    def _parameter_values(
         self, template: str, parameters: Mapping[str, str], stack: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
         """The value for each of the template's parameters: the release's, else the stack's current one, else the
@@ -296,26 +296,26 @@ class Stack:
                 "secret. Nothing was changed. Store it in Secrets Manager and reference it in the template."
             )
         has = said.parameters_of(stack.get("Parameters", ()))
-        asked: list[dict[str, Any]] = []
+        values: list[dict[str, Any]] = []
         for name in sorted(taken):
             if name in parameters:
-                asked.append({"ParameterKey": name, "ParameterValue": parameters[name]})
+                values.append({"ParameterKey": name, "ParameterValue": parameters[name]})
             elif name in has:
-                asked.append({"ParameterKey": name, "UsePreviousValue": True})
+                values.append({"ParameterKey": name, "UsePreviousValue": True})
             elif taken[name].get("DefaultValue") is None:
                 raise TargetInvalid(
                     f"{self._release}: the template's parameter {name} has no value. Nothing was changed. Set "
                     f"it: tagship publish --parameter {name}=…"
                 )
-        return asked
+        return values
 
-    def _change_set_name(self, template: str, asked: Sequence[Mapping[str, Any]], found: Operation) -> str:
+    def _change_set_name(self, template: str, values: Sequence[Mapping[str, Any]], found: Operation) -> str:
         """Deterministic for the same release and the same state of the stack, so that the change set is made only once."""
-        about = (self.application, self.tag, template, list(map(dict, asked)), found.etag, repr(self.spec))
+        about = (self.application, self.tag, template, list(map(dict, values)), found.etag, repr(self.spec))
         digest = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
         return f"tagship-{re.sub('[^A-Za-z0-9]+', '-', self.tag)[:60].strip('-') or 'plan'}-{digest}"
 
-    def _create(self, name: str, template: str, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def _create(self, name: str, template: str, values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         more: dict[str, Any] = {}
         if self.spec.alarms:
             more["RollbackConfiguration"] = {"RollbackTriggers": self._triggers, "MonitoringTimeInMinutes": 0}
@@ -335,7 +335,7 @@ class Stack:
                 ChangeSetName=name,
                 ChangeSetType="UPDATE",
                 TemplateURL=self._url(template),
-                Parameters=list(asked),
+                Parameters=list(values),
                 Capabilities=list(self.spec.capabilities),
                 RoleARN=self.spec.serviceRole,
                 Description=f"tagship {self.application} {self.tag}"[:1024],

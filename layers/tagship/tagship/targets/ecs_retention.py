@@ -60,8 +60,8 @@ class TaskDefinitions:
 
     def _active(self, family: str) -> list[str]:
         """ECS lists families by prefix, so the result may include others."""
-        asked = {"familyPrefix": family, "status": "ACTIVE", "sort": "ASC"}
-        names = [_name(arn) for arn in self._listed("list_task_definitions", "taskDefinitionArns", **asked)]
+        request = {"familyPrefix": family, "status": "ACTIVE", "sort": "ASC"}
+        names = [_name(arn) for arn in self._listed("list_task_definitions", "taskDefinitionArns", **request)]
         return [name for name in names if name.rpartition(":")[0] == family]
 
     def _used(self, families: Sequence[str]) -> Mapping[str, str]:
@@ -86,11 +86,11 @@ class TaskDefinitions:
                     found.setdefault(_name(task["taskDefinitionArn"]), "a task runs it")
         return found
 
-    def _listed(self, operation: str, what: str, **asked: str) -> Iterator[str]:
+    def _listed(self, operation: str, what: str, **request: str) -> Iterator[str]:
         more: dict[str, str] = {}
         while True:
             with self._calling(f"looking at what the cluster {self.spec.cluster} runs"):
-                page: Mapping[str, Any] = getattr(self.ecs, operation)(**asked, **more)
+                page: Mapping[str, Any] = getattr(self.ecs, operation)(**request, **more)
             yield from page[what]
             if not page.get("nextToken"):
                 return

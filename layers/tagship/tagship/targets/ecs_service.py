@@ -112,13 +112,13 @@ class EcsService:
         with opened(pinned) as file:
             content = file.read(ecs_task.MOST_BYTES + 1)
         try:
-            asked = ecs_task.read(content)
+            definition = ecs_task.read(content)
         except ecs_task.Unreadable as error:
             return "", [f"{artifact.file} is not a valid task definition: {error}."]
         found = ecs_task.problems(
-            asked, family=_family(_standing(self._service())), roles=self.spec.taskRoles
+            definition, family=_family(_standing(self._service())), roles=self.spec.taskRoles
         )
-        containers = len(asked.get("containerDefinitions", ()))
+        containers = len(definition.get("containerDefinitions", ()))
         return f"{artifact.file} defines {containers} containers, each pinned by its digest.", [
             f"{artifact.file}: {problem}" for problem in found
         ]
@@ -131,11 +131,11 @@ class EcsService:
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a task takes none)
         """Compares the current revision with the release's task definition."""
-        asked = self._asked(artifacts)
+        definition = self._definition(artifacts)
         service = self._service()
         standing = _standing(service)
         serving = self._active(standing, BaselineMissing)
-        if found := ecs_task.problems(asked, family=_family(standing), roles=self.spec.taskRoles):
+        if found := ecs_task.problems(definition, family=_family(standing), roles=self.spec.taskRoles):
             raise TargetInvalid(f"{self._release}: {' '.join(found)} Nothing was changed.")
         baseline: Revision = {
             "id": standing,
@@ -145,7 +145,7 @@ class EcsService:
         }
         candidate: Revision = {
             "id": "",
-            "digest": ecs_task.digest_of(asked),
+            "digest": ecs_task.digest_of(definition),
             "data": {"of": service_arn(self.spec)},
         }
         if baseline["digest"] == candidate["digest"]:
@@ -166,7 +166,7 @@ class EcsService:
             summary=[
                 f"{self._name}: {standing} → a new revision; ECS replaces {tasks} ({strategy.lower().replace('_', '/')}).",
                 *(
-                    ecs_task.differences(serving, asked)
+                    ecs_task.differences(serving, definition)
                     or ["The task definition has the same meaning, written differently."]
                 ),
             ],
@@ -176,29 +176,29 @@ class EcsService:
 
     def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
         """Registers the task definition. If several were registered for one release, the oldest is the candidate."""
-        asked = self._asked(artifacts)
-        if ecs_task.digest_of(asked) != candidate["digest"]:
+        definition = self._definition(artifacts)
+        if ecs_task.digest_of(definition) != candidate["digest"]:
             raise PlanChanged(
                 f"{self._release}: the task definition is not the one that was approved. No traffic was moved. "
                 "Publish a new tag to plan and approve it again."
             )
-        name = self._made(asked["family"], candidate["digest"])
+        name = self._made(definition["family"], candidate["digest"])
         if name is None:
-            with calling(f"{self._release}: registering {asked['family']}", **_REFUSED):
+            with calling(f"{self._release}: registering {definition['family']}", **_REFUSED):
                 answer = self.ecs.register_task_definition(
-                    **asked,
+                    **definition,
                     tags=[
                         {"key": _RELEASE, "value": self._release},
                         {"key": _DIGEST, "value": candidate["digest"]},
                     ],
                 )
             made({**candidate, "id": _name(answer["taskDefinition"]["taskDefinitionArn"])})
-            name = self._made(asked["family"], candidate["digest"])
+            name = self._made(definition["family"], candidate["digest"])
         if name is None:  # ECS's lists may lag behind its writes
             return Prepared(wait=_PACE_SECONDS)
         made({**candidate, "id": name})
         registered = self._active(name, TargetInvalid)
-        if not _holds(ecs_task.normal(registered), ecs_task.normal(asked)):
+        if not _holds(ecs_task.normal(registered), ecs_task.normal(definition)):
             raise PlanChanged(
                 f"{self._release}: {name} is not what was approved, although it has the approved digest. No "
                 "traffic was moved."
@@ -436,7 +436,7 @@ class EcsService:
     def _brought(self, artifacts: Artifacts) -> tuple[Artifact, PinnedObject]:
         return brought(artifacts, TASK, kind="ecs", release=self._release)
 
-    def _asked(self, artifacts: Artifacts) -> dict[str, Any]:
+    def _definition(self, artifacts: Artifacts) -> dict[str, Any]:
         artifact, pinned = self._brought(artifacts)
         with calling(f"{self._release}: reading {artifact.file}", **REFUSED_CREDENTIALS):
             body = self.s3.get_object(Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId)[

@@ -87,32 +87,32 @@ def read(content: bytes) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in (*_READ_ONLY, "tags")}
 
 
-def problems(asked: Mapping[str, Any], *, family: str, roles: Sequence[str]) -> list[str]:
+def problems(definition: Mapping[str, Any], *, family: str, roles: Sequence[str]) -> list[str]:
     """What ECS would refuse later, and what can't be approved, in words. `roles` are allowed; `family` is the current
     one."""
     from botocore.validate import ParamValidator
 
-    report = ParamValidator().validate(dict(asked), _shape())
+    report = ParamValidator().validate(dict(definition), _shape())
     if report.has_errors():
         return [line.strip() for line in report.generate_report().splitlines() if line.strip()]
     found = []
-    if asked["family"] != family:
-        found.append(f"Its family is {asked['family']}, but the service runs {family}.")
+    if definition["family"] != family:
+        found.append(f"Its family is {definition['family']}, but the service runs {family}.")
     found += [
         f"The image of {each.get('name')} is not pinned by its digest ({each.get('image')}): a tag can be "
         "moved after the approval. Use image@sha256:…."
-        for each in asked["containerDefinitions"]
+        for each in definition["containerDefinitions"]
         if not _DIGEST.search(str(each.get("image", "")))
     ]
     found += [
-        f"The role {asked[name]} is not among the target's taskRoles."
+        f"The role {definition[name]} is not among the target's taskRoles."
         for name in ("taskRoleArn", "executionRoleArn")
-        if asked.get(name) and asked[name] not in roles
+        if definition.get(name) and definition[name] not in roles
     ]
-    if "FARGATE" in asked.get("requiresCompatibilities", ()):
-        if not (asked.get("cpu") and asked.get("memory")):
+    if "FARGATE" in definition.get("requiresCompatibilities", ()):
+        if not (definition.get("cpu") and definition.get("memory")):
             found.append("Fargate needs cpu and memory for the whole task.")
-        if asked.get("networkMode") != "awsvpc":
+        if definition.get("networkMode") != "awsvpc":
             found.append("Fargate needs the network mode awsvpc.")
     return found
 

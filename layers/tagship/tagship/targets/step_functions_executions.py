@@ -58,12 +58,12 @@ def running(
     states: SFNClient, spec: StepFunctionsTarget, version: str, *, release: str
 ) -> Sequence[str] | None:
     """The executions that run on a version, by name, at most 100; None of an express state machine."""
-    asked: ListExecutionsInputTypeDef = {
+    request: ListExecutionsInputTypeDef = {
         "stateMachineArn": f"{machine_arn(spec)}:{version}",
         "statusFilter": "RUNNING",
         "maxResults": _LOOKED_AT,
     }
-    found = _listed(states, release, asked)
+    found = _listed(states, release, request)
     return None if found is None else [str(each["name"]) for each in found]
 
 
@@ -92,14 +92,14 @@ def _count(number: int, *, of: int) -> str:
 
 
 def _listed(
-    states: SFNClient, release: str, asked: ListExecutionsInputTypeDef
+    states: SFNClient, release: str, request: ListExecutionsInputTypeDef
 ) -> Sequence[dict[str, Any]] | None:
     """Up to `maxResults` executions; None for an express state machine, for which Step Functions lists none."""
     found: list[dict[str, Any]] = []
-    most, page = asked["maxResults"], asked
+    most, page = request["maxResults"], request
     try:
         with calling(
-            f"{release}: listing executions of {asked.get('stateMachineArn')}",
+            f"{release}: listing executions of {request.get('stateMachineArn')}",
             **NOT_THERE,
             ResourceNotFound=TargetInvalid,
         ):
@@ -108,7 +108,7 @@ def _listed(
                 found += [dict(each) for each in answer["executions"]]
                 if len(found) >= most or not answer.get("nextToken"):
                     break
-                page = {**asked, "nextToken": answer["nextToken"]}
+                page = {**request, "nextToken": answer["nextToken"]}
     except ClientError as error:
         if code_of(error) == "StateMachineTypeNotSupported":
             return None

@@ -102,14 +102,14 @@ class Versions:
         return found
 
     def _pages(self, operation: str, what: str) -> Iterator[Mapping[str, Any]]:
-        asked: dict[str, str] = {"stateMachineArn": machine_arn(self.spec)}
+        request: dict[str, str] = {"stateMachineArn": machine_arn(self.spec)}
         while True:
             with self._calling(f"looking at the {what} of {self.spec.stateMachine}"):
-                page = getattr(self.states, operation)(**asked)
+                page = getattr(self.states, operation)(**request)
             yield page
             if not page.get("nextToken"):
                 return
-            asked["nextToken"] = page["nextToken"]
+            request["nextToken"] = page["nextToken"]
 
     def _calling(self, what: str) -> AbstractContextManager[None]:
         return calling(f"{self.application}: {what}", **NOT_THERE)
