@@ -207,6 +207,20 @@ def test_a_version_whose_step_died_before_recording_it_belongs_to_its_release() 
     assert list(function.versions) == ["1", "3"]
 
 
+def test_a_version_whose_settings_cannot_be_read_is_named() -> None:
+    function = FakeLambda()
+    recorded: list[Revision] = []
+    target(function).prepare(
+        artifacts(), target(function).plan(artifacts(), {}, weighted=True).candidate, recorded.append
+    )
+    function.refuses["get_function_configuration"] = aws_error("AccessDeniedException", status=403)
+    with pytest.raises(CredentialsRefused) as refused:
+        versions(function).stored([each for each in recorded if not each["id"]])
+    assert str(refused.value) == (
+        "storefront: looking at version 2 of storefront: AWS refused (AccessDeniedException): no"
+    )
+
+
 def test_a_planned_version_that_no_release_was_about_to_publish_is_nobodys() -> None:
     """Somebody published the planned code by hand while the release waits for its approval."""
     function = FakeLambda()
