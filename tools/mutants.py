@@ -157,7 +157,14 @@ def _lay_out(name: str, room: Room) -> Path:
         "only_mutate": [f"src/tagship/{each}" for each in room.code],
         "also_copy": list(_BESIDE),
         "pytest_add_cli_args_test_selection": [f"tests/{each}" for each in room.tests],
-        "pytest_add_cli_args": ["-o", "pythonpath=. cli src", "-p", "no:cacheprovider"],
+        "pytest_add_cli_args": [
+            "-o",
+            "pythonpath=. cli src",
+            "-p",
+            "tools.stable_ids",
+            "-p",
+            "no:cacheprovider",
+        ],
         "use_git_change_detection": False,
         "timeout_constant": 4.0,  # a slow machine is not an endless loop
     }
