@@ -160,7 +160,7 @@ def _from_json(text: str) -> tuple[yaml.Node, object]:
     except json.JSONDecodeError as error:
         raise _Unreadable(f"is not JSON: {error.msg} (column {error.colno})", error.lineno) from error
     except ValueError as error:  # a number of thousands of digits
-        raise _Unreadable(f"has a value that can't be read: {error}") from error
+        raise _Unreadable(f"has a value that can't be read: {str(error).partition(';')[0]}") from error
     try:  # JSON may be indented with tabs, YAML may not; line numbers stay the same
         root = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
         return root or yaml.MappingNode("", []), data
@@ -182,7 +182,7 @@ def _from_yaml(text: str) -> tuple[yaml.Node, object]:
     except yaml.YAMLError as error:
         raise _Unreadable("is not YAML: it has a character that text does not have") from error
     except ValueError as error:  # a number or a date that Python cannot represent
-        raise _Unreadable(f"has a value that can't be read: {error}") from error
+        raise _Unreadable(f"has a value that can't be read: {str(error).partition(';')[0]}") from error
 
 
 def _bounded(text: str) -> None:

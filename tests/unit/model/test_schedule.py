@@ -82,7 +82,7 @@ def test_days_can_be_single_days_ranges_and_lists(text: str, days: set[int]) -> 
         ("Mon 09:00-10:00 Etc/../passwd", "must be days, times and a time zone"),
         ("Mon 09:00-10:00 a/b//c", "not a time zone"),
         # zones that some machines have, and others not or differently
-        ("Mon 09:00-10:00 localtime", "^localtime is not a time zone"),
+        ("Mon 09:00-10:00 localtime", "^localtime is not a time zone; use one like Europe/Berlin or UTC$"),
         ("Mon 09:00-10:00 Factory", "^Factory is not a time zone"),
         ("Mon 09:00-10:00 posix/Europe/Berlin", "not a time zone; did you mean Europe/Berlin?"),
     ],

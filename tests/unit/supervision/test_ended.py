@@ -178,6 +178,19 @@ def test_missing_event_fields_are_read_from_the_execution(stepfunctions, left_ou
     stub.assert_no_pending_responses()
 
 
+@pytest.mark.parametrize(
+    "cause",
+    ["[" * 32_000, '{"by": "kim"}', "null", '"kim"', "wrong tag"],
+    ids=["nested", "half", "null", "text", "words"],
+)
+def test_whatever_was_typed_into_the_console_is_the_reason(stepfunctions, cause):
+    """Fault 28."""
+    client, _ = stepfunctions
+    ended, _ = ended_in(DETAIL | {"cause": cause}, client)
+    who, why = ended.stopped_by()
+    assert (who, why[:20]) == ("", cause[:20])
+
+
 def test_a_failures_error_and_cause_are_read_from_the_execution(stepfunctions):
     """Fault 77."""
     client, stub = stepfunctions

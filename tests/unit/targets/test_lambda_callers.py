@@ -230,3 +230,32 @@ def test_aws_s_refusal_names_whose_versions_were_looked_at(client, stub):
     stub.add_client_error("list_event_source_mappings", "AccessDeniedException", "no", http_status_code=403)
     with pytest.raises(CredentialsRefused, match=f"Looking at who calls a version of {ARN}: "):
         callers_of_versions(client, arn=ARN)
+
+
+@pytest.mark.parametrize(
+    "change, who",
+    [
+        ({"Principal": "*"}, "*"),
+        ({"Principal": {"AWS": ["000000000001", "000000000002"]}}, "000000000001 and 000000000002"),
+        ({"Resource": [ARN, f"{ARN}:live"]}, "sns.amazonaws.com"),
+        ({"Resource": "arn:aws:lambda:us-east-1:000000000000:function:store*"}, "sns.amazonaws.com"),
+        ({"Principal": None, "NotPrincipal": {"AWS": "000000000001"}}, "everyone but some"),
+    ],
+)
+def test_a_policy_that_somebody_wrote_by_hand_is_read_too(change: dict[str, Any], who: str) -> None:
+    """Fault 91: AddPermission writes one form of a statement, PutResourcePolicy any."""
+    client = boto3.client("lambda", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "lambda:InvokeFunction",
+        "Resource": ARN,
+        **change,
+    }
+    with Stubber(client) as stub:
+        stub.add_response("get_policy", {"Policy": json.dumps({"Statement": statement})})
+        answers = Answers(stub, "")
+        answers.triggers()
+        answers.address()
+        (found,) = callers(client, arn=ARN)
+    assert found.said == f"a permission for {who}"

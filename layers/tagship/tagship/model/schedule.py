@@ -258,12 +258,16 @@ def time_zone(name: str) -> ZoneInfo:
     Raises ValueError, with a name that was probably meant.
     """
     try:
-        if not name[:1].isupper() or name == "Factory":
+        if not _is_everywhere(name):
             raise ValueError(f"{name} is not in IANA's list")
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: `Europe` is a folder
         import difflib
 
-        near = difflib.get_close_matches(name, available_timezones(), n=1)
+        near = difflib.get_close_matches(name, filter(_is_everywhere, available_timezones()), n=1)
         meant = f"; did you mean {near[0]}?" if near else "; use one like Europe/Berlin or UTC"
         raise ValueError(f"{name} is not a time zone{meant}") from error
+
+
+def _is_everywhere(name: str) -> bool:
+    return name[:1].isupper() and name != "Factory"

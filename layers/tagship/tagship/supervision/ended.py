@@ -49,7 +49,7 @@ class Ended:
         try:
             said = json.loads(self.cause or "")
             return str(said["by"])[:300], shorten(str(said["why"]), WHY_CHARACTERS)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return "", shorten(self.cause, WHY_CHARACTERS)
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -80,17 +81,31 @@ def _permitted(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Calle
         if code_of(error) != _NONE:
             raise
         return
-    for statement in policy["Statement"]:
-        if statement["Effect"] == "Allow" and statement["Resource"] == _called(arn, qualifier):
-            principal = statement["Principal"]
-            who = " and ".join(map(str, principal.values())) if isinstance(principal, dict) else principal
+    for statement in _listed(policy.get("Statement")):
+        if statement.get("Effect") == "Allow" and _is_on(statement.get("Resource"), _called(arn, qualifier)):
+            who = _who(statement.get("Principal"))
             on = f" --qualifier {qualifier}" if qualifier else ""
             yield _caller(
                 f"a permission for {who}",
                 "allow it on the alias (aws lambda add-permission … --qualifier {alias}), let it call "
                 f"{{function}}:{{alias}}, then aws lambda remove-permission --function-name {{function}}{on} --statement-id "
-                f"{_literal(statement['Sid'])} --region {{region}}",
+                f"{_literal(statement.get('Sid') or '…')} --region {{region}}",
             )
+
+
+def _is_on(resource: object, called: str) -> bool:
+    """A policy that somebody wrote by hand may have a list here, or a pattern."""
+    return any(isinstance(each, str) and fnmatchcase(called, each) for each in _listed(resource))
+
+
+def _who(principal: object) -> str:
+    named = principal.values() if isinstance(principal, dict) else [principal or "everyone but some"]
+    return " and ".join(str(each) for value in named for each in _listed(value))
+
+
+def _listed(value: Any) -> list[Any]:
+    """IAM accepts one thing for a list of one."""
+    return value if isinstance(value, list) else [value] if value else []
 
 
 def _triggers(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:
