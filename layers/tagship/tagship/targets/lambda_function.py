@@ -521,7 +521,7 @@ class LambdaFunction:
             if not {version, *weights} <= ours:
                 raise TargetMoved(
                     f"{self._moved(alias)} To restore the baseline by hand: "
-                    f"{self._by_hand(baseline['id'] if baseline else '')}"
+                    f"{self._by_hand(baseline['id'] if baseline else None)}"
                 )
         if baseline is None:
             if alias is not None:
@@ -558,7 +558,7 @@ class LambdaFunction:
             raise BaselineMissing(
                 f"{self._release}: nothing served traffic before this release, but {self.name} now has "
                 f"callers: {_listed(attached)}. The alias was therefore not removed: it points at "
-                f"{_described(alias)}. Publish a fix, or remove the alias: {self._by_hand('')}"
+                f"{_described(alias)}. Publish a fix, or remove the alias: {self._by_hand(None)}"
             )
 
     # ---- the alias -------------------------------------------------------------------------------------------------
@@ -709,7 +709,8 @@ class LambdaFunction:
             f"{_described(alias)}. Tagship did not overwrite it."
         )
 
-    def _by_hand(self, version: str, *, make: bool = False) -> str:
+    def _by_hand(self, version: str | None, *, make: bool = False) -> str:
+        """The command that points the alias at this version; without a version, the one that removes it."""
         where = f"--function-name {self.spec.function} --name {self.spec.alias} --region {self.spec.region}"
         if not version:
             return f"aws lambda delete-alias {where}"
