@@ -29,7 +29,7 @@ class StrictLoader(yaml.SafeLoader):
         names = [self.construct_object(name, deep=True) for name, _ in node.value]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
-            raise yaml.YAMLError(f"{sorted(twice)} stands twice below line {node.start_mark.line + 1}")
+            raise yaml.YAMLError(f"{sorted(twice)} appears twice below line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
 
 

@@ -161,7 +161,7 @@ def a_state_either_ends_or_leads_on(machine: Machine) -> Iterator[str]:
 def a_state_name_stands_once(machine: Machine) -> Iterator[str]:
     """Mocks and metrics find a state by its name at any depth."""
     names = [state.name for state in machine.states()]
-    yield from {f"{name} stands twice" for name in names if names.count(name) > 1}
+    yield from {f"{name} appears twice" for name in names if names.count(name) > 1}
 
 
 def every_choice_has_rules_and_a_default(machine: Machine) -> Iterator[str]:

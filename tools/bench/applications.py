@@ -1,4 +1,4 @@
-"""Fifty applications that release at the same moment, against one that releases alone; once, because it takes minutes.
+"""Fifty applications that release at the same moment, compared with one alone; a single run, because it takes minutes.
 
 Each has its own function, alias and role, as the storefront has, and one approver who answers as soon as the mail is there.
 A round counts only if it ended as it must for every one of them: succeeded, with one ending, the alias whole on the
@@ -35,18 +35,18 @@ from tools.storefront import HOME, NAME, pack
 STAGE = "production"
 MANY = 50
 TASKS = os.cpu_count() or 1
-"""How many of their tasks the machine works at, at a time: AWS has a machine for each."""
+"""How many of their tasks the machine runs at a time; AWS would run each on its own machine."""
 _FEW = 2 * TASKS
-"""Of the applications: enough to start every process that all of them together use."""
+"""Applications that warm up first: enough to start every process that all of them use."""
 _APPROVER = "ana@example.com"
 _LOOK_EVERY = 0.25
 _LONGEST = 900
 _AT_ONCE = 8
-"""Uploads and answers that this process has on their way at a time."""
+"""Uploads and answers that this process sends at a time."""
 
 
 def measure() -> list[Part]:
-    """On an engine of its own: some of them to warm up, one application alone, all of them at once.
+    """Measures on a separate engine: some applications to warm up, one alone, then all at once.
 
     Raises LocalError when a release does not end as it must.
     """
@@ -91,7 +91,7 @@ class Applications:
 
     @classmethod
     def installed(cls, engine: Engine, *, stage: str, stack: Mapping[str, str], count: int) -> Applications:
-        """Each with a stack of its own, made of the storefront's template, and its configuration in Parameter Store."""
+        """Creates each with its own stack from the storefront's template, and its configuration in Parameter Store."""
         say(f"installing {count} applications")
         names = [f"shop-{number:02}" for number in range(1, count + 1)]
         for name in names:
@@ -123,7 +123,7 @@ class Applications:
         return ended - began
 
     def _approved(self, people: ThreadPoolExecutor, tag: str, names: Sequence[str]) -> None:
-        """Everybody opens the mail's link and presses the button, in the order in which the mails come."""
+        """Every approver opens the link in the mail and presses the button, in the order of the mails."""
         answers: dict[str, Future[None]] = {}
         deadline = time.monotonic() + _LONGEST
         while len(answers) < len(names):
@@ -194,7 +194,7 @@ class Applications:
 
 
 def asked(mails: Sequence[Mail], tag: str) -> dict[str, Mail]:
-    """The mails that ask about this tag, by their application."""
+    """The mails that request approval of this tag, by application."""
     about = re.compile(rf"\b(shop-\d+) {re.escape(tag)}(?![\w.-])")
     found = ((about.search(mail.subject), mail) for mail in mails)
     return {match[1]: mail for match, mail in found if match and "/approvals/" in mail.text}

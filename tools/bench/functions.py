@@ -1,4 +1,4 @@
-"""What each function needs to start, in AWS's own runtime, against a bare one that imports boto3 and makes one client.
+"""What each function needs to start in AWS's own runtime, compared with a bare one that imports boto3 and makes one client.
 
 The SAM CLI's wheel carries AWS's Runtime Interface Emulator; with AWS's runtime client it runs a built function with no
 Docker. It says how long the init phase took, and the kernel how much memory the process ever had. Every start is a new
@@ -44,11 +44,11 @@ def handler(event, context):
 """
 _INIT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
 MOST = 1.2
-"""How many times as much as the bare one a function may need."""
+"""The limit: how many times as much as the bare function another may need."""
 WARM = 0.05
-"""Seconds that the approval page may take where its process has answered before."""
+"""The limit in seconds for the approval page in a warm process."""
 _VISITS = 20
-"""Of the page, for each run: they take next to nothing."""
+"""Requests to the page in each run; they take almost no time."""
 
 
 def measure(engine: Engine, stack_name: str, *, bucket: str, runs: int) -> list[Part]:
@@ -89,7 +89,7 @@ def measure(engine: Engine, stack_name: str, *, bucket: str, runs: int) -> list[
 
 
 class _Events:
-    """About an application that the ledger does not know: each function looks for it, and ends."""
+    """Events about an application that the ledger does not know: each function looks it up, and ends."""
 
     def __init__(self, bucket: str) -> None:
         stream, alarm = _sample("ledger-stream"), _sample("alarm-state-change")
@@ -232,11 +232,11 @@ class Functions:
     folder: Path
     endpoint: Mapping[str, str]
     variables: Mapping[str, Mapping[str, str]]
-    """Of each, by its logical name."""
+    """The settings of each function, by its logical name."""
 
     @classmethod
     def prepared(cls, engine: Engine, stack_name: str) -> Functions:
-        """Copies what was built, so that no other build changes it; adds the bare one, and what the runtime has."""
+        """Copies the build, so that no other build changes it; adds the bare function and the runtime's packages."""
         folder = engine.folder / "tmp" / "functions"  # goes with the engine
         shutil.copytree(BUILD, folder)
         (folder / BARE).mkdir()

@@ -31,7 +31,7 @@ _FILE = "artifact.bin"
 SIZES = (16, 256)
 """MiB."""
 FLAT = 8
-"""MiB more for an artifact that is sixteen times as large are still flat."""
+"""By how many MiB the memory may grow for an artifact that is sixteen times as large."""
 
 
 def measure(engine: Engine, bucket: str, *, runs: int) -> list[Part]:
@@ -59,7 +59,7 @@ def measure(engine: Engine, bucket: str, *, runs: int) -> list[Part]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """One run of the gate: seconds, and the MiB that its process has had at its highest."""
+    """One run of the gate: its seconds, and the peak memory of its process in MiB."""
 
     seconds: float
     peak: float

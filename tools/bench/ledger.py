@@ -1,4 +1,4 @@
-"""The command line from the shell, its own start included; and ten thousand releases in a ledger: pages read, and seconds.
+"""The command line from the shell, with its start; and ten thousand releases in a ledger: pages read, and seconds.
 
 The ledger is one in memory that answers as DynamoDB does: a page is what fits into 1 MiB before the filter, newest first.
 The embedded engine would read a partition from its beginning for every page, which says nothing about DynamoDB. So the
@@ -29,10 +29,10 @@ from tools.stack import ROOT, Engine, LocalError
 
 RELEASES = 10_000
 DAYS = 3 * 365
-"""Over which they are spread: some nine a day."""
+"""The period of the releases: about nine a day."""
 APPLICATION = "storefront"
 PAGE_BYTES = 1024**2
-"""What DynamoDB reads for one answer to a query, at most."""
+"""The most that DynamoDB reads for one page of a query."""
 _pack = TypeSerializer().serialize
 _FACTS = (
     (FactKind.RELEASE_READ, 0, {"digest": "d" * 64, "author": "dana@example.com", "commit": "c" * 40}),
@@ -124,7 +124,7 @@ def _report(ledger: Ledger, now: datetime, days: int) -> None:
 
 
 class Memory:
-    """As much of DynamoDB's client as is asked here."""
+    """The parts of DynamoDB's client that this bench uses."""
 
     def __init__(self, items: Iterator[Mapping[str, Any]]) -> None:
         self.asked = 0
@@ -153,7 +153,7 @@ class Memory:
         return {"Items": found, **({"LastEvaluatedKey": {"at": place}} if place else {})}
 
     def batch_get_item(self, **request: Any) -> Any:
-        """The attributes that are asked for; of one inside another, the whole."""
+        """The requested attributes; for a nested one, the whole attribute."""
         self.asked += 1
         ((table, ask),) = request["RequestItems"].items()
         wanted = {name.removeprefix("#").split(".")[0] for name in ask["ProjectionExpression"].split(", ")}

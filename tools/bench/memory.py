@@ -1,4 +1,4 @@
-"""How much memory a process has had, as Linux counts it."""
+"""The peak memory of a process, as Linux counts it."""
 
 from __future__ import annotations
 

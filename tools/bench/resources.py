@@ -28,7 +28,7 @@ _ROLE = f"arn:aws:iam::{ACCOUNT}:role/tagship-app-bench"
 
 
 def measure(engine: Engine, bucket: str, *, runs: int) -> list[Part]:
-    """As many updates of 5 of the resources as there are runs.
+    """Updates 5 of the resources once in each run.
 
     Raises LocalError if a change set or an update is not ready in its time.
     """

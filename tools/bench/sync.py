@@ -1,4 +1,4 @@
-"""The rival of a site: what `aws s3 sync` and an invalidation do, without Tagship, from one process that runs already.
+"""The rival of a site: `aws s3 sync` and an invalidation, without Tagship, from a process that is already running.
 
 The CLI's own transfer library uploads what has another size or is newer than the object, 10 files at a time, its default. So
 nothing is checked, kept or written down, and every file is overwritten in place.
@@ -22,7 +22,7 @@ _BUCKET = "bench-sync"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced:
-    """A folder on this disk, and the bucket that it is brought into."""
+    """A folder on this disk, and the bucket that it is synchronized to."""
 
     engine: Engine
     folder: Path
@@ -34,7 +34,7 @@ class Synced:
         return cls(engine=engine, folder=folder)
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """What a build writes: only what has changed gets a new time."""
+        """Writes files as a build does: only changed files get a new modification time."""
         for path, content in files.items():
             file = self.folder / path
             if not file.exists() or file.read_bytes() != content:
