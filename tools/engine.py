@@ -23,6 +23,7 @@ import random
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from email.utils import parseaddr
 from importlib.metadata import version
 from typing import Any
@@ -112,11 +113,7 @@ def follow_alias_weights() -> None:
     The unmodified engine stores the weights but sends every call to the alias's main version, so a canary never gets
     a request. Only calls are weighted: reading an alias's configuration always returns the main version's.
     """
-    invoke, find, effective = (
-        lambdas._invoke,
-        lambdas._get_func_record_for_ref,
-        lambdas._effective_func_record_for_qualifier,
-    )
+    invoke, effective = lambdas._invoke, lambdas._effective_func_record_for_qualifier
 
     def drawn(function: Any, qualifier: str | None) -> str | None:
         alias = ((function or {}).get("aliases") or {}).get(qualifier) or {}
@@ -142,19 +139,23 @@ def follow_alias_weights() -> None:
             query_params,
         )
 
-    def find_to_invoke(reference: Any) -> Any:
-        token = _invoking.set(True)
-        try:
-            return find(reference)
-        finally:
-            _invoking.reset(token)
+    def to_invoke[**P, T](look: Callable[P, T]) -> Callable[P, T]:
+        def looking(*arguments: P.args, **more: P.kwargs) -> T:
+            token = _invoking.set(True)
+            try:
+                return look(*arguments, **more)
+            finally:
+                _invoking.reset(token)
+
+        return looking
 
     def effective_or_drawn(function: Any, qualifier: str | None) -> Any:
         return effective(function, drawn(function, qualifier) if _invoking.get() else qualifier)
 
     lambdas._invoke = invoke_drawn
-    lambdas._get_func_record_for_ref = find_to_invoke
+    lambdas._get_func_record_for_ref = to_invoke(lambdas._get_func_record_for_ref)
     lambdas._effective_func_record_for_qualifier = effective_or_drawn
+    lambdas._poll_sqs = to_invoke(lambdas._poll_sqs)  # each batch of a queue is a call
 
 
 def read_time_outs_from_input() -> None:
@@ -279,6 +280,25 @@ def authorize_alias_actions() -> None:
         return action_of(method, path)
 
     iam_actions._lambda_action = action_on_alias
+
+
+def authorize_calls_by_version() -> None:
+    """A permission on a function does not cover its versions and aliases, nor the other way round.
+
+    ("Lambda is changing their authorization strategy", aws/aws-cdk, pull request 19464.) The unmodified engine checks the
+    function's own ARN, whichever version is called.
+    """
+    resource_of = iam_actions.extract_resource_arn
+
+    def resource_or_version(
+        service: str, method: str, path: str, headers: Any, body: bytes, *where: Any
+    ) -> Any:
+        found = resource_of(service, method, path, headers, body, *where)
+        called = service == "lambda" and path.endswith("/invocations")
+        qualifier = lambdas._qp_first(where[0] or {}, "Qualifier") if called else None
+        return f"{found}:{qualifier}" if qualifier else found
+
+    iam_actions.extract_resource_arn = resource_or_version
 
 
 def authorize_mail_by_sender() -> None:
@@ -796,6 +816,7 @@ def main() -> None:
     add_versions_to_upload_events()
     read_ranges_of_versions()
     authorize_alias_actions()
+    authorize_calls_by_version()
     authorize_mail_by_sender()
     authorize_keys_by_alias()
     authorize_parameters_by_path()

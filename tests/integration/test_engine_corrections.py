@@ -26,6 +26,8 @@ pytestmark = pytest.mark.xdist_group("corrections")
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
 SECONDS_TO_WAIT = 4
+QUEUED, QUEUED_SECONDS = 16, 60
+"""So many messages all draw one version once in 32,768 times."""
 FUNCTION = """
 import os
 
@@ -99,6 +101,14 @@ def test_a_function_url_on_an_alias_with_weights_calls_both_versions(corrected: 
     assert called_through_url(corrected) == {"1", "2"}
 
 
+def test_a_queue_on_an_alias_with_weights_calls_both_versions(corrected: Engine) -> None:
+    assert called_by_a_queue(corrected) == {"1", "2"}
+
+
+def test_the_stock_engine_still_ignores_the_weights_for_queues(stock: Engine) -> None:
+    assert called_by_a_queue(stock) == {"1"}
+
+
 def test_reading_an_alias_with_weights_always_reads_its_own_version(corrected: Engine) -> None:
     name = weighted(corrected)
     lambdas = corrected.client("lambda")
@@ -165,6 +175,18 @@ def test_permission_to_read_an_alias_is_enough_to_read_it(corrected: Engine) -> 
 def test_the_stock_engine_still_requires_another_permission_for_an_alias(stock: Engine) -> None:
     with pytest.raises(ClientError, match="lambda:ListAliases"):
         read_alias_with_that_right_alone(stock)
+
+
+def test_permission_to_call_one_version_allows_exactly_that(corrected: Engine) -> None:
+    assert call_version_1_with_the_right_to(corrected, ":1") == 204
+    for other in ("", ":2"):
+        with pytest.raises(ClientError, match="not authorized"):
+            call_version_1_with_the_right_to(corrected, other)
+
+
+def test_the_stock_engine_still_ignores_which_version_may_be_called(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="not authorized"):
+        call_version_1_with_the_right_to(stock, ":1")
 
 
 def test_permission_to_send_mail_from_one_address_allows_exactly_that(corrected: Engine) -> None:
@@ -534,6 +556,32 @@ def called_through_alias(engine: Engine) -> set[str]:
     return {json.load(answer["Payload"])["version"] for answer in answers}
 
 
+def called_by_a_queue(engine: Engine) -> set[str]:
+    """Two at a time, so that few processes are started. Each process of a version has its own stream of log lines."""
+    name, sqs, logs = weighted(engine), engine.client("sqs"), engine.client("logs")
+    queue, group = sqs.create_queue(QueueName=name)["QueueUrl"], f"/aws/lambda/{name}"
+    logs.create_log_group(logGroupName=group)
+    engine.client("lambda").create_event_source_mapping(
+        EventSourceArn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}",
+        FunctionName=f"{name}:live",
+        BatchSize=1,
+        ScalingConfig={"MaximumConcurrency": 2},
+    )
+    for number in range(QUEUED):
+        sqs.send_message(QueueUrl=queue, MessageBody=str(number))
+    deadline = time.monotonic() + QUEUED_SECONDS
+    while time.monotonic() < deadline:
+        found = [
+            event
+            for event in logs.filter_log_events(logGroupName=group)["events"]
+            if "a line" in event["message"]
+        ]
+        if len(found) == QUEUED:
+            return {event["logStreamName"].split("[")[1].split("]")[0] for event in found}
+        time.sleep(0.1)
+    raise AssertionError(f"{QUEUED} messages were not handled within {QUEUED_SECONDS} s")
+
+
 def called_through_url(engine: Engine) -> set[str]:
     address = engine.client("lambda").create_function_url_config(
         FunctionName=weighted(engine), Qualifier="live", AuthType="NONE"
@@ -769,6 +817,16 @@ def look_at_concurrency_with_that_right_alone(engine: Engine) -> str:
     with pytest.raises(ClientError) as caught:
         looking.get_provisioned_concurrency_config(FunctionName=name, Qualifier="live")
     return str(caught.value.response["Error"]["Code"])
+
+
+def call_version_1_with_the_right_to(engine: Engine, which: str) -> int:
+    """The status of the answer."""
+    name = function(engine)
+    engine.client("lambda").publish_version(FunctionName=name)
+    on = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}{which}"
+    caller = client_that_may(engine, "lambda", Action="lambda:InvokeFunction", Resource=on)
+    answer = caller.invoke(FunctionName=name, Qualifier="1", InvocationType="DryRun")
+    return int(answer["ResponseMetadata"]["HTTPStatusCode"])
 
 
 def read_alias_with_that_right_alone(engine: Engine) -> str:
