@@ -1,9 +1,9 @@
-"""The fault matrix on a target that settles slowly: a stack whose update and rollback take several polls.
+"""The fault matrix on a target that settles slowly: a stack whose candidate, update and rollback take several polls.
 
-Faults hit the step that starts the move and each poll while it is pending. A person stops the execution during a poll
-and during the wait after it. After each cell the stack is stable with the old or the new template, and everything that
-`test_matrix.py` requires holds. Here a few cells run, including every machine and every poll; `make matrix` runs them
-all.
+Faults hit the step that starts the move, each poll while it is pending, and each poll while the candidate is made. A
+person stops the execution during a poll and during the wait after it. After each cell the stack is stable with the old
+or the new template, and everything that `test_matrix.py` requires holds. Here a few cells run, including every machine
+and every poll; `make matrix` runs them all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_funct
 
 from tagship.model.errors import ApplicationUnknown
 from tagship.model.release import Status
-from tests.flow.harness import World, client_of
+from tagship.targets.cloudformation_update import Stack
+from tagship.targets.kind import Prepared
+from tests.flow.harness import World, client_of, error_named
 from tests.flow.test_cloudformation import Stacks, uploaded, with_a_stack
 from tests.flow.test_matrix import (
     MAY_END_BEFORE_THE_STOP,
@@ -31,16 +33,16 @@ from tests.flow.test_matrix import (
     over,
     settle,
 )
-from tests.matrix import FAULTS, STOPPED, Rest, assert_at_rest, assert_outcome
+from tests.matrix import FAULTS, LOST, STOPPED, Rest, assert_at_rest, assert_outcome
 from tests.unit.targets.stacks import NEW, OLD
 
 LOOKS = 3
 """How often an operation is looked at until it has settled."""
 MOVES = ("release.ShiftTraffic", "rollback.RestoreBaseline")
-WAITS = ("release.AwaitStable", "rollback.AwaitStable")
+WAITS = ("release.ProveCandidate", "release.AwaitStable", "rollback.AwaitStable")
 OUT_OF_TIME, FAILS, STOPPED_WAITING = (
     "has no time left",
-    "finds that CloudFormation failed",
+    "finds that the target failed",
     "is stopped by a person in the wait after it",
 )
 
@@ -59,13 +61,19 @@ SAMPLE: list[Cell] = [
     ("release.AwaitStable", 2, "raises what nobody foresaw"),
     ("release.AwaitStable", 3, STOPPED_WAITING),
     ("rollback.AwaitStable", 1, "is unavailable twice"),
+    ("release.ProveCandidate", 2, LOST),
 ]
 
 
 class HeldStacks(Stacks):
     """CloudFormation in memory, which ends an operation only when it was looked at often enough."""
 
-    pending, seen = "", 0
+    pending, seen, made = "", 0, 0
+
+    def prepare(self, made: Callable[[], Prepared]) -> Prepared:
+        """A change set is ready when it is approved. Kinds that upload make their candidates as slowly as this."""
+        self.made += 1
+        return made() if self.made > LOOKS else Prepared(wait=1)
 
     def describe_stacks(self, *, StackName: str) -> dict[str, Any]:
         if not self.status.endswith("_IN_PROGRESS"):
@@ -80,14 +88,22 @@ class HeldStacks(Stacks):
 
 
 def out_of_time(_stacks: Stacks, handler: Handler) -> Handler:
-    """The deadline of the move is over."""
-    return lambda event, context: handler(event | {"settleBy": "2026-01-01T00:00:00.000Z"}, context)
+    """The deadline of the move, or of the candidate, is over."""
+    past = "2026-01-01T00:00:00.000Z"
+
+    def late(event: dict[str, Any], context: Any) -> Any:
+        deployment = event.get("deployment", {}) | {"proveBy": past}
+        return handler(event | {"settleBy": past, "deployment": deployment}, context)
+
+    return late
 
 
 def failing(stacks: Stacks, handler: Handler) -> Handler:
-    """CloudFormation fails to update, and undoes it; or fails to undo it."""
+    """CloudFormation fails to update, and undoes it; or fails to undo it; or the candidate can't be made."""
 
     def failed(event: dict[str, Any], context: Any) -> Any:
+        if stacks.made <= LOOKS:
+            raise error_named("TargetInvalid")
         if stacks.status == "UPDATE_IN_PROGRESS" and stacks.body == NEW:
             stacks.fails = "The value must not be new"
             stacks.settle()
@@ -173,6 +189,8 @@ def held(world: World, stacks: HeldStacks) -> World:
     world.patch.setattr(
         WaitFunction, "_wait_interval", lambda _, env, wait_seconds: env.program_state_event.wait(0.02)
     )
+    made = Stack.prepare
+    world.patch.setattr(Stack, "prepare", lambda *asked: stacks.prepare(lambda: made(*asked)))
     return with_a_stack(world, stacks)
 
 
