@@ -17,6 +17,7 @@ ACTS_OF_OTHERS = {
     "drift": "someone would have to move the target by hand",
     "delete": "a revision would have to be deleted",
     "meet": "two requests would have to race between a read and its write",
+    "overtake": "someone would have to move the target by hand between a restore's read and its write",
     "lose": "the answer to a write would have to be lost",
     "refuse": "AWS would have to refuse a call",
     "empty": "the target would have to serve nothing before the release",

@@ -435,6 +435,7 @@ def _meets_another(release: Release, *, moved: bool) -> None:
     refused("check", lambda: target.check(release.change.baseline), TargetMoved)
     refused("verify_unchanged", lambda: target.verify_unchanged(release.move(100)), TargetMoved)
     refused("set_weight", lambda: release.set_weight(100), TargetMoved)
+    refused("verify_weight", lambda: target.verify_weight(release.move(release.share)), TargetMoved)
     refused("restore", release.restore, TargetMoved)
     same(bench.state(), before, "The current revision afterwards")
 
@@ -446,6 +447,29 @@ def moved_between(make: Make) -> None:
     release.bench.before_write(release.bench.drift)
     refused("set_weight", lambda: release.set_weight(release.share), TargetMoved)
     holds(release.candidate["id"] not in release.bench.shares(), "The candidate has traffic")
+
+
+@case("restore", "drift", "overtake", remedy=_FOREIGN)
+def moved_during_restore(make: Make) -> None:
+    """A change by hand between a restore's read and its write is not overwritten"""
+    release = prepared(make())
+    bench = release.bench
+    release.set_weight(release.share)
+    bench.settle()
+    moved: list[object] = []
+
+    def drift() -> None:
+        bench.drift()
+        moved.append(bench.shares())
+
+    bench.before_write(drift)
+    try:
+        release.restore()
+    except RetryableError:  # Tagship asks again
+        refused("restore", release.restore, TargetMoved)
+    except TargetMoved:
+        pass
+    same(bench.shares(), moved[0], "The shares of the traffic")
 
 
 @case("set_weight", "delete", remedy="Look up the candidate before you write anything. " + _RESTORE)
@@ -460,6 +484,17 @@ def candidate_deleted(make: Make) -> None:
     refused("set_weight", lambda: release.set_weight(share), FinalError)
     same(bench.shares(), shares, "The shares of the traffic")
     holds(release.restore(), "The restore does not say what it did")
+
+
+@case("restore", "delete", remedy=_RESTORE)
+def candidate_deleted_with_traffic(make: Make) -> None:
+    """A candidate that was deleted while it had traffic does not stop a restore"""
+    release = prepared(make())
+    release.set_weight(release.share)
+    release.bench.settle()
+    release.bench.delete(release.candidate)
+    holds(release.restore(), "The restore does not say what it did")
+    stands(release, 0)
 
 
 @case(

@@ -23,8 +23,8 @@ from tagship_cli.conformance.bench import (
 )
 from tagship_cli.conformance.cases import CASES, Case, Make
 
-ALWAYS = frozenset({"drift", "delete", "meet", "lose", "refuse"})
-"""The abilities of every bench."""
+ALWAYS = frozenset({"drift", "delete", "meet", "overtake", "lose", "refuse"})
+"""The abilities of every bench that lacks none."""
 
 
 class Conformance(ABC):
@@ -32,6 +32,8 @@ class Conformance(ABC):
 
     adds: ClassVar[frozenset[str]] = ALWAYS
     """The abilities of these benches."""
+    lacks: ClassVar[frozenset[str]] = frozenset()
+    """Those of them that this kind cannot have, with the reason beside it."""
 
     @abstractmethod
     def make(self) -> Bench:
@@ -46,7 +48,7 @@ class Conformance(ABC):
 
     def _makes(self) -> Make:
         parts = [part.adds for part in type(self).__mro__ if issubclass(part, Conformance)]
-        return Make(bench=self.make, can=frozenset().union(*parts))
+        return Make(bench=self.make, can=frozenset().union(*parts) - self.lacks)
 
     @pytest.fixture
     def bench(self) -> Bench:
