@@ -62,8 +62,8 @@ test: setup ## run every test (ARGS="tests/unit -k lock" for some of them)
 	@.venv/bin/pytest --numprocesses 2 --dist loadgroup --quiet --durations 20 --durations-min 5 $(ARGS)
 
 .PHONY: matrix
-matrix: setup ## run every cell of the fault matrix in process, and a third of them on the embedded engine
-	@TAGSHIP_WHOLE_MATRIX=1 .venv/bin/pytest --numprocesses 2 --dist loadgroup --quiet tests/flow/test_matrix.py tests/flow/test_slow_matrix.py tests/integration/test_matrix.py $(ARGS)
+matrix: setup ## run every cell of the fault matrix in process, a third of them on the embedded engine, and a custom target's defects there
+	@TAGSHIP_WHOLE_MATRIX=1 .venv/bin/pytest --numprocesses 2 --dist loadgroup --quiet tests/flow/test_matrix.py tests/flow/test_slow_matrix.py tests/integration/test_matrix.py tests/integration/test_custom.py $(ARGS)
 
 .PHONY: check
 check: setup ## what CI runs: format, lint, types, template, tests

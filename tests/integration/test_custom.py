@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -14,6 +15,7 @@ import pytest
 
 from tools.stack import ACCOUNT, REGION, ROOT, Engine
 
+WHOLE = bool(os.environ.get("TAGSHIP_WHOLE_MATRIX"))
 NAME = "storefront-deployer"
 ZONE, RECORD, OLD, NEW = "example.com", "shop.example.com", "one.example.com", "two.example.com"
 SOURCE = (ROOT / "examples" / "custom" / "app" / "app.py").read_text()
@@ -68,7 +70,7 @@ def trial(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_the_example_keeps_every_promise_and_three_defects_are_named(engine: Engine, trial: Path) -> None:
+def test_the_example_keeps_every_promise(engine: Engine, trial: Path) -> None:
     """Fault 62."""
     deployed(engine, QUICK)
     good = conformance(engine, trial)
@@ -76,6 +78,12 @@ def test_the_example_keeps_every_promise_and_three_defects_are_named(engine: Eng
     document = json.loads(good.stdout)
     assert (document["kept"], document["serves"]) == (True, OLD)
 
+
+@pytest.mark.skipif(
+    not WHOLE, reason="make matrix runs it; test_conformance.py runs such functions in memory"
+)
+def test_three_defects_of_a_deployer_are_named(engine: Engine, trial: Path) -> None:
+    """Fault 62."""
     deployed(engine, QUICK, *DEFECTS)
     bad = conformance(engine, trial)
     assert bad.returncode == 1, bad.stdout + bad.stderr

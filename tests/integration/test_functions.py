@@ -79,7 +79,7 @@ class Pair(Released):
 
     def _lines(self) -> list[str]:
         found = self.stack.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{WORKER}")["events"]
-        return [event["message"].strip() for event in found]
+        return [line.strip() for event in found for line in event["message"].splitlines()]
 
 
 @pytest.fixture(scope="module")
