@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Barrier
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -118,3 +120,18 @@ def test_a_forbidden_bucket_is_not_reported_as_a_missing_file(s3, ask):
     s3.fails_with = aws_error("AccessDenied", status=403)
     with pytest.raises(ClientError, match="AccessDenied"):
         ask(s3)
+
+
+def test_all_files_are_looked_at_in_parallel(s3, monkeypatch):
+    """Each look is a round trip, and people wait for the mail."""
+    together, files = Barrier(3, timeout=10), ["a.zip", "b.zip", "missing.zip"]
+    for file in files[:2]:
+        s3.upload(f"releases/storefront/v1.4.0/{file}", b"code")
+    look = s3.head_object
+
+    def look_with_all_others(**request):
+        together.wait()
+        return look(**request)
+
+    monkeypatch.setattr(s3, "head_object", look_with_all_others)
+    assert list(pinned(s3, *files)) == ["a.zip", "b.zip"]

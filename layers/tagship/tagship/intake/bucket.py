@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectRequestTypeDef
 
+_AT_ONCE = 8
+"""Objects that are looked at in parallel; a client has 10 connections."""
 _MISSING = ("404", "NoSuchBucket", "NoSuchKey", "NoSuchVersion", "NotFound")
 
 
@@ -59,17 +63,18 @@ def pin(
     s3: S3Client, *, bucket: str, application: str, tag: str, files: Sequence[str]
 ) -> dict[str, PinnedObject]:
     """The newest version of each of a release's files; missing files are left out."""
-    pinned = {}
-    for file in files:
-        key = folder_of(application, tag) + file
-        try:
-            with calling(f"Looking at {key}"):
-                answer = s3.head_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if code_of(error) in _MISSING:
-                continue
-            raise
-        pinned[file] = PinnedObject(
-            bucket=bucket, key=key, versionId=answer["VersionId"], size=answer["ContentLength"]
-        )
-    return pinned
+    keys = {file: folder_of(application, tag) + file for file in files}
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        found = pool.map(partial(_newest, s3, bucket), keys.values())
+        return {file: pinned for file, pinned in zip(keys, found, strict=True) if pinned}
+
+
+def _newest(s3: S3Client, bucket: str, key: str) -> PinnedObject | None:
+    try:
+        with calling(f"Looking at {key}"):
+            answer = s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if code_of(error) in _MISSING:
+            return None
+        raise
+    return PinnedObject(bucket=bucket, key=key, versionId=answer["VersionId"], size=answer["ContentLength"])
