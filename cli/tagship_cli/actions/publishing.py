@@ -228,12 +228,12 @@ class Folder:
                 if code_of(error) in (*_NOT_THERE, *_CANT_TELL):
                     return False
                 raise
-        said = found.get("Metadata", {})
+        metadata = found.get("Metadata", {})
         try:
-            release = self.release.made_at(said.get(_MADE, ""))
+            release = self.release.made_at(metadata.get(_MADE, ""))
         except DocumentInvalid:
             release = self.release
-        if said.get(_OF) != release.digest:
+        if metadata.get(_OF) != release.digest:
             raise self._differs(SIGNATURE, "this release's")
         self.release = release
         return True

@@ -186,12 +186,12 @@ class LiveBench:
 
     def ask(self, request: Mapping[str, Any]) -> Any:
         """The function's response to any request."""
-        asked = {
+        event = {
             "FunctionName": self.trial.function,
             "InvocationType": "RequestResponse",
             "Payload": json.dumps({"settings": dict(self.trial.settings), **request}),
         }
-        answer = invoke(self.client, asked, label=self.trial.function, about="")  # type: ignore[arg-type]
+        answer = invoke(self.client, event, label=self.trial.function, about="")  # type: ignore[arg-type]
         if answer.raised:
             raise Unkept(f"{answer.raised}.")
         return answer.document

@@ -92,11 +92,11 @@ def _went_first(ledger: Ledger, record: ReleaseRecord) -> str:
     Before people were asked it held the lock, so only later facts count.
     """
     key = (record["application"], record["tag"], record["attempt"])
-    asked = ledger.fact(*key, FactKind.APPROVAL_REQUESTED, of_planning(record["plan"].get("planning", 1)))
-    if asked is None:
+    request = ledger.fact(*key, FactKind.APPROVAL_REQUESTED, of_planning(record["plan"].get("planning", 1)))
+    if request is None:
         return ""
     own = (record["tag"], record["attempt"])
-    for fact in reversed([*ledger.facts_in_order(record["application"], after=int(asked["seq"]))]):
+    for fact in reversed([*ledger.facts_in_order(record["application"], after=int(request["seq"]))]):
         kind = FactKind.of(fact["name"])
         if kind in _CHANGES and (fact["tag"], fact["attempt"]) != own:
             return f"{fact['tag']} {_CHANGES[kind]}"

@@ -32,13 +32,13 @@ def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notar
     """
     application, tag, attempt = record["application"], record["tag"], record["attempt"]
     planning = of_planning(record.get("planning", 1))
-    asked = ledger.fact(application, tag, attempt, FactKind.APPROVAL_REQUESTED, planning)
-    if asked is None or asked["data"].get("approval") != record.get("approval"):
+    request = ledger.fact(application, tag, attempt, FactKind.APPROVAL_REQUESTED, planning)
+    if request is None or request["data"].get("approval") != record.get("approval"):
         raise _unproven(record, "nobody was asked")
-    head, facts = chain.read(ledger, application, since=int(asked["seq"]))
+    head, facts = chain.read(ledger, application, since=int(request["seq"]))
     if broken := chain.verify_end(application, facts, head=head):
         raise _unproven(record, f"the ledger's chain is broken: {broken.what}")
-    if asked["data"].get("digest") != digest:
+    if request["data"].get("digest") != digest:
         raise PlanChanged(
             f"{application} {tag}: the recorded approval is for a different plan than the one that would be "
             "deployed. Nothing was changed. Publish a new tag."

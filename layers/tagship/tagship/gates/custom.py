@@ -84,10 +84,10 @@ def question(case: Case) -> dict[str, object]:
 
 def _judged(function: str, document: object) -> GateResult:
     """Only `true` passes: not 1, not "true"."""
-    said = document.get("passed") if isinstance(document, Mapping) else None
-    if said is True:
+    passes = document.get("passed") if isinstance(document, Mapping) else None
+    if passes is True:
         return passed(_NAME, f"{function} passed the release.")
-    if said is False and isinstance(document, Mapping):
+    if passes is False and isinstance(document, Mapping):
         reasons = document.get("reasons")
         texts = reasons if isinstance(reasons, list) else [reasons] if reasons else []
         why = line("; ".join(map(str, texts)), 500) or "no reason given"

@@ -64,8 +64,8 @@ def refusal(
         if known is None:
             raise
         why, remedy = known
-        said = {"of": of, "key": rules.key, "algorithm": rules.algorithm, "aws": message_of(error)}
-        return Refusal(why=why.format(**said), remedy=remedy.format(**said))
+        details = {"of": of, "key": rules.key, "algorithm": rules.algorithm, "aws": message_of(error)}
+        return Refusal(why=why.format(**details), remedy=remedy.format(**details))
     if answer.get("SignatureValid") is not True:
         why, remedy = _REFUSALS["KMSInvalidSignatureException"]
         return Refusal(why=why.format(of=of, key=rules.key, algorithm=rules.algorithm), remedy=remedy)

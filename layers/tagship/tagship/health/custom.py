@@ -105,8 +105,8 @@ def question(given: Given) -> dict[str, Any]:
 
 def read(document: object, *, check: str) -> CheckResult:
     """The verdict in an answer, with its reasons as text and its numbers within limits."""
-    said = document.get("verdict") if isinstance(document, Mapping) else None
-    verdict = _ANSWERS.get(said) if isinstance(said, str) else None
+    answer = document.get("verdict") if isinstance(document, Mapping) else None
+    verdict = _ANSWERS.get(answer) if isinstance(answer, str) else None
     if verdict is None or not isinstance(document, Mapping):
         why = f'The answer is not {{"verdict": …}} with one of {", ".join(_ANSWERS)}.'
         return CheckResult(check=check, verdict=Verdict.ERROR, why=why)

@@ -80,11 +80,11 @@ class OutcomesCheck:
         counted = given.asked.outcomes
         if given.began is None or counted is None:
             return errored(given.name, "Not checked: there is no deployment whose outcomes are counted.")
-        asked = _queries(counted, given.asked.names["version"])
+        queries = _queries(counted, given.asked.names["version"])
         try:
             with calling("Reading how executions ended"):
                 answer = given.client("cloudwatch").get_metric_data(
-                    MetricDataQueries=asked, StartTime=_minute(given.began), EndTime=_after(given.now())
+                    MetricDataQueries=queries, StartTime=_minute(given.began), EndTime=_after(given.now())
                 )
         except ClientError as error:
             return unreadable(given.name, "The metrics", error, action=READ_METRICS.actions[0])

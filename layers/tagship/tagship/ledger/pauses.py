@@ -150,13 +150,13 @@ def ends(
 
     Raises ApprovalClosed if the release has ended, or the pause is no longer open.
     """
-    asked = request.get("pause")
-    if asked is None:
+    terms = request.get("pause")
+    if terms is None:
         return []
     record = releases.get(ledger, request["application"], request["tag"])
     pause = record.get("pause")
     over = (record["status"], record["attempt"]) != (Status.RUNNING, request["attempt"])
-    if over or pause is None or (pause["number"], pause["state"]) != (asked["number"], "open"):
+    if over or pause is None or (pause["number"], pause["state"]) != (terms["number"], "open"):
         raise ApprovalClosed("The pause has ended.")
     return [
         _update(

@@ -93,8 +93,8 @@ def exchange(method: str, url: str, data: Any = None, *, token: str) -> web.Answ
 
 def refusal(answer: web.Answer, about: str) -> str:
     """What GitHub refused, in its own words."""
-    said = answer.json()
-    words = line(said.get("message", "")) if isinstance(said, dict) else ""
+    body = answer.json()
+    words = line(body.get("message", "")) if isinstance(body, dict) else ""
     return f"GitHub answered {answer.status} for {about}: {words or 'no reason given'}"
 
 
@@ -138,8 +138,8 @@ def tell(notice: Notice, *, commit: str, repository: Repository, console_link: b
 def _deployment(notice: Notice, commit: str, repository: Repository) -> int:
     """The deployment of this attempt; created if there is none."""
     ours = {"tagship": {"application": notice.application, "tag": notice.tag, "attempt": notice.attempt}}
-    asked = urlencode({"sha": commit, "environment": notice.stage, "per_page": 100}, quote_via=quote)
-    for found in repository.ask("GET", f"deployments?{asked}", taken=(200,)):
+    query = urlencode({"sha": commit, "environment": notice.stage, "per_page": 100}, quote_via=quote)
+    for found in repository.ask("GET", f"deployments?{query}", taken=(200,)):
         if _payload(found) == ours:
             return int(found["id"])
     made = repository.ask(

@@ -74,8 +74,8 @@ class App:
             "permissions": {"actions": "read", "deployments": "write"},
         }
         answer = exchange("POST", url, wanted, token=self.token(now))
-        said = answer.json()
-        token = said.get("token") if isinstance(said, dict) else None
+        body = answer.json()
+        token = body.get("token") if isinstance(body, dict) else None
         if answer.status != 201:
             raise NotDelivered(f"{refusal(answer, repository)} (a token for the GitHub App {self.id})")
         if not isinstance(token, str) or not TOKEN.fullmatch(token):

@@ -32,8 +32,8 @@ def take(fact: Fact, _: Known, means: Means) -> None:
     """Raises NotDelivered."""
     application = fact["application"]
     if fact["name"] == FactKind.JOB_WAITING:
-        asked = Job.from_dict(fact["data"])
-        found = [asked] if jobs.is_open(means.ledger, application, asked) else []
+        recorded = Job.from_dict(fact["data"])
+        found = [recorded] if jobs.is_open(means.ledger, application, recorded) else []
     else:
         found = jobs.waiting(means.ledger, application, fact["tag"])
     if not found:

@@ -58,11 +58,11 @@ class Message:
         it aside.
         """
         found = record if isinstance(record, Mapping) else {}
-        said = found.get("attributes")
-        said = said if isinstance(said, Mapping) else {}
+        attributes = found.get("attributes")
+        attributes = attributes if isinstance(attributes, Mapping) else {}
         texts = [found.get(name) for name in ("messageId", "receiptHandle", "body")]
-        texts += [said.get(name) for name in ("MessageGroupId", "MessageDeduplicationId")]
-        tries = said.get("ApproximateReceiveCount")
+        texts += [attributes.get(name) for name in ("MessageGroupId", "MessageDeduplicationId")]
+        tries = attributes.get("ApproximateReceiveCount")
         if not all(map(_is_text, texts)) or not (_is_text(tries) and re.fullmatch("[0-9]{1,9}", str(tries))):
             raise EventNotUnderstood("This message is not from a FIFO queue. It stays in the queue.")
         name, receipt, body, group, deduplication = map(str, texts)
@@ -74,7 +74,7 @@ class Message:
             group=group,
             deduplication=deduplication,
             sent=sent
-            if isinstance(sent := said.get("SentTimestamp"), str) and re.fullmatch("[0-9]{1,15}", sent)
+            if isinstance(sent := attributes.get("SentTimestamp"), str) and re.fullmatch("[0-9]{1,15}", sent)
             else "",
         )
 

@@ -111,12 +111,12 @@ def _post(bot: Bot, payload: Mapping[str, object]) -> str:
         )
     except web.RequestFailed as error:
         raise SlackFailed(str(error), passes=True) from None
-    said = answer.json()
-    said = said if isinstance(said, dict) else {}
-    if answer.status == 200 and said.get("ok") is True:
-        name = said.get("ts")
+    body = answer.json()
+    body = body if isinstance(body, dict) else {}
+    if answer.status == 200 and body.get("ok") is True:
+        name = body.get("ts")
         return name if isinstance(name, str) and _NAME.fullmatch(name) else ""
-    word = word_of(said.get("error"))
+    word = word_of(body.get("error"))
     if word in _ALREADY_POSTED:
         return ""
     if word in _NOT_IN_THE_THREAD and "thread_ts" in payload:

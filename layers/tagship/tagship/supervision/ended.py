@@ -47,8 +47,8 @@ class Ended:
     def stopped_by(self) -> tuple[str, str]:
         """Who stopped it and why: `tagship abort` gives both, the console only the text that was typed, or nothing."""
         try:
-            said = json.loads(self.cause or "")
-            return str(said["by"])[:300], shorten(str(said["why"]), WHY_CHARACTERS)
+            cause = json.loads(self.cause or "")
+            return str(cause["by"])[:300], shorten(str(cause["why"]), WHY_CHARACTERS)
         except (ValueError, TypeError, KeyError, RecursionError):
             return "", shorten(self.cause, WHY_CHARACTERS)
 

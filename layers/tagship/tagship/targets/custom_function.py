@@ -224,8 +224,8 @@ class CustomFunction:
         named = error.get("name") if isinstance(error, Mapping) else None
         if not isinstance(named, str) or named not in ERRORS:
             return self._unusable(act, f"its error has none of the names {', '.join(ERRORS)}")
-        said = line(error.get("message") or "no message", _CHARACTERS)
-        return ERRORS[named](f"{self._release}: {self.spec.function}: {said}")
+        message = line(error.get("message") or "no message", _CHARACTERS)
+        return ERRORS[named](f"{self._release}: {self.spec.function}: {message}")
 
     def _unusable(self, act: str, why: str) -> TargetInvalid:
         return TargetInvalid(

@@ -74,8 +74,8 @@ class Code:
 
     def text(self) -> str:
         """The code; equal data gives equal code."""
-        said = {**asdict(self), "code": _digest(_body())}
-        return f"const TAGSHIP = {json.dumps(said, separators=(',', ':'))};\n{_body()}"
+        settings = {**asdict(self), "code": _digest(_body())}
+        return f"const TAGSHIP = {json.dumps(settings, separators=(',', ':'))};\n{_body()}"
 
     @classmethod
     def read(cls, text: str) -> Code | None:
@@ -89,14 +89,14 @@ class Code:
         if match is None:
             return None
         try:
-            said: Mapping[str, Any] = json.loads(match[1])
-            if said.get("serves") and said.get("code") != _digest(body):
+            settings: Mapping[str, Any] = json.loads(match[1])
+            if settings.get("serves") and settings.get("code") != _digest(body):
                 return None
             return cls(
-                application=str(said.get("application", "")),
-                tag=str(said.get("tag", "")),
-                fence=int(said.get("fence", 0)),
-                serves=tuple(Serving.read(each) for each in said["serves"]),
+                application=str(settings.get("application", "")),
+                tag=str(settings.get("tag", "")),
+                fence=int(settings.get("fence", 0)),
+                serves=tuple(Serving.read(each) for each in settings["serves"]),
             )
         except (ValueError, KeyError, TypeError):
             return None

@@ -171,18 +171,18 @@ class StateMachine:
             found = self.states.validate_state_machine_definition(
                 definition=text, type=machine["type"], severity="WARNING"
             )
-        said: dict[str, list[str]] = {"ERROR": [], "WARNING": []}
+        messages: dict[str, list[str]] = {"ERROR": [], "WARNING": []}
         for each in found["diagnostics"]:
             at = f" at {each['location']}" if each.get("location") else ""
-            said[each["severity"]].append(line(f"{each['code']}: {each['message']}{at}", 300))
+            messages[each["severity"]].append(line(f"{each['code']}: {each['message']}{at}", 300))
         if found["result"] != "OK":
             raise TargetInvalid(
                 f"{self._release}: Step Functions does not accept the definition. Nothing was changed. "
-                f"{' '.join(first(said['ERROR'], _DIAGNOSTICS)) or 'It gave no reason.'}"
+                f"{' '.join(first(messages['ERROR'], _DIAGNOSTICS)) or 'It gave no reason.'}"
             )
         warning = (
-            f"Step Functions warns: {' '.join(first(said['WARNING'], _DIAGNOSTICS))}"
-            if said["WARNING"]
+            f"Step Functions warns: {' '.join(first(messages['WARNING'], _DIAGNOSTICS))}"
+            if messages["WARNING"]
             else ""
         )
         return Finding(said="Step Functions accepts the definition.", warning=warning)

@@ -174,8 +174,8 @@ def _job_in(payload: Any, now: datetime) -> tuple[Job, str, datetime]:
 
 def _either(payload: Mapping[str, Any], deployment: Mapping[str, Any], name: str) -> str:
     """GitHub says it of the run, of its deployment, or of both; then both must be the same."""
-    said = {str(each[name]) for each in (payload, deployment) if each.get(name) is not None}
-    (only,) = said
+    values = {str(each[name]) for each in (payload, deployment) if each.get(name) is not None}
+    (only,) = values
     return only
 
 

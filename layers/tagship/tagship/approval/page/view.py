@@ -89,8 +89,8 @@ def view(record: RequestRecord, *, approver: str, now: datetime) -> View:
 
 def _pause(record: RequestRecord, now: datetime) -> View | None:
     """What is asked during a rollout, and how the candidate is; None for a request for approval."""
-    asked = record.get("pause")
-    if asked is None:
+    pause = record.get("pause")
+    if pause is None:
         return None
     looked = record.get("looked")
     checks = [
@@ -101,13 +101,13 @@ def _pause(record: RequestRecord, now: datetime) -> View | None:
         }
         for check in (looked["checks"] if looked else ())
     ]
-    goes_on = asked["onTimeout"] == "continue"
+    goes_on = pause["onTimeout"] == "continue"
     return {
-        "step": line(asked["step"], 20),
-        "percent": int(asked["percent"]),
-        "next_percent": int(asked["nextPercent"]),
-        "by": line(asked["by"], 300),
-        "why": line(asked["why"], 500),
+        "step": line(pause["step"], 20),
+        "percent": int(pause["percent"]),
+        "next_percent": int(pause["nextPercent"]),
+        "by": line(pause["by"], 300),
+        "why": line(pause["why"], 500),
         "then": "it continues if it is healthy" if goes_on else "it is rolled back",
         "continued": goes_on,
         "checks": checks,

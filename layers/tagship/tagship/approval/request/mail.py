@@ -64,12 +64,12 @@ def _mail(record: RequestRecord, *, approver: str, link: str, now: datetime, kin
 
 
 def _subject(shown: View, kind: _Kind) -> str:
-    asked = f"{shown['application']} {shown['tag']} for {shown['stage']}"
+    release = f"{shown['application']} {shown['tag']} for {shown['stage']}"
     left = f" (ends {shown['ends']['until']})" if shown["ends"] else ""
     words = {
-        "asked": f"Approve {asked}?",
-        "reminder": f"Reminder: approve {asked}?{left}",
-        "escalation": f"Still undecided: {asked}{left}",
+        "asked": f"Approve {release}?",
+        "reminder": f"Reminder: approve {release}?{left}",
+        "escalation": f"Still undecided: {release}{left}",
     }
     if pause := shown["pause"]:
         if kind == "reminder":

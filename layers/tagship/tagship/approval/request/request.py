@@ -210,8 +210,8 @@ def escalated_to(request: RequestRecord, now: datetime) -> list[str]:
     waited = (now - moment(request["askedAt"])).total_seconds()
     if not every or round(waited / every) < 2:
         return []
-    asked = {person(voter) for voter in voters(request)}
-    return [who for who in request.get("escalateTo") or () if person(who) not in asked]
+    people = {person(voter) for voter in voters(request)}
+    return [who for who in request.get("escalateTo") or () if person(who) not in people]
 
 
 def seconds_left(request: RequestRecord, now: datetime) -> int:

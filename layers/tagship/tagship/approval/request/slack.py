@@ -32,13 +32,13 @@ def announcement(record: RequestRecord, *, now: datetime, buttons: str = "") -> 
     token, empty for a message without buttons.
     """
     shown = view(record, approver="", now=now)
-    asked = ", ".join(line(voter) for voter in quorum.voters(record))
+    approvers = ", ".join(line(voter) for voter in quorum.voters(record))
     return message(
         _title("Rollout paused" if shown["pause"] else "Approval needed", shown),
         *_about(record, shown),
         *_rules(shown),
         context(
-            f"Approvers: {escaped(asked)}. {_needed(shown)} "
+            f"Approvers: {escaped(approvers)}. {_needed(shown)} "
             "Each approver has a personal link, which is not posted here."
         ),
         *(_buttons(record, shown, buttons) if buttons else ()),
