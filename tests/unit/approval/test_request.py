@@ -360,13 +360,34 @@ def test_a_sending_rate_that_stays_exceeded_is_recorded(ledger):
     """Fault 21."""
     request, waited = asked(ledger), []
     full = aws_error("Throttling", message="Maximum sending rate exceeded.")
-    with pytest.raises(NoChannelReached):
+    with pytest.raises(AwsUnavailable):
         send(
             replace(ledger, pause=waited.append),
             request,
             FakeSes(refuses=dict.fromkeys([ANA, BO, CHI], full)),
         )
     assert max(waited) < 2 and sum(waited) / 3 < sending.SECONDS
+
+
+@pytest.mark.parametrize(
+    "error",
+    [aws_error("ServiceUnavailable", status=503), EndpointConnectionError(endpoint_url="https://email")],
+)
+def test_if_mail_is_down_for_a_moment_the_step_is_retried(ledger, error):
+    """Fault 21. One attempt a second later reaches them."""
+    request = asked(ledger)
+    with pytest.raises(AwsUnavailable, match="no approver could be notified"):
+        send(ledger, request, FakeSes(refuses=dict.fromkeys([ANA, BO, CHI], error)))
+    ses = FakeSes()
+    send(ledger, approvals.get(ledger, request["id"]), ses)
+    assert ses.recipients == [ANA, BO, CHI]
+
+
+def test_the_step_is_retried_if_one_approver_may_still_be_reached(ledger):
+    """Fault 21."""
+    refuses = {ANA: aws_error("MessageRejected"), **dict.fromkeys([BO, CHI], aws_error("Throttling"))}
+    with pytest.raises(AwsUnavailable):
+        send(ledger, asked(ledger), FakeSes(refuses=refuses))
 
 
 def test_if_nobody_can_be_reached_the_release_ends_with_a_remedy(ledger):

@@ -23,7 +23,7 @@ from tagship.aws.secrets import ApplicationSecrets
 from tagship.ledger import approvals
 from tagship.ledger.notices import Thread
 from tagship.ledger.table import Ledger, timestamp
-from tagship.model.errors import NoChannelReached
+from tagship.model.errors import AwsUnavailable, NoChannelReached
 from tagship.model.facts import FactKind
 from tagship.model.people import person
 from tagship.model.proposal import is_proposal
@@ -153,7 +153,8 @@ def send_links(
     `client` returns an AWS client with a short time-out. A channel that does not accept a message is recorded as a fact;
     the others carry it.
 
-    Raises NoChannelReached if no channel reached any approver: then nobody could decide.
+    Raises NoChannelReached if no channel reached any approver: then nobody could decide. AwsUnavailable if the reason may
+    pass, such as SES being down; not in a pause, which continues without anybody.
     """
     before = {name for name, result in request["sent"].items() if result == SENT}
     sender = _Sender(ledger=ledger, client=client, settings=settings, request=request, now=now)
@@ -162,7 +163,8 @@ def send_links(
     failed = _record_failures(ledger, request, results)
     if not any(result == SENT for name, result in results.items() if not name.endswith(CHANNEL)):
         reasons = "; ".join(f"{name}: {result}" for name, result in failed.items())
-        raise NoChannelReached(
+        may_pass = "pause" not in request and failed.keys() & sender.passing
+        raise (AwsUnavailable if may_pass else NoChannelReached)(
             f"{request['application']} {request['tag']}: no approver could be notified, so nobody can decide "
             f"({reasons}). Nothing was changed. Fix the problems named here, then publish a new tag."
         )
@@ -238,6 +240,7 @@ class _Sender:
         self._now = now
         self._signer = LinkSigner(client("kms"), settings.link_key, stage=settings.stage)
         self._until = moment(request["expiresAt"]) + GRACE
+        self.passing: set[str] = set()
 
     def sent(
         self,
@@ -251,6 +254,7 @@ class _Sender:
         failure."""
         links = {approver: self._link(approver) for approver in approvers}
         outbox, ses = Outbox(), self._client("ses")
+        self.passing = outbox.passing
         for approver, link in links.items():
             if (name := f"mail to {approver}") not in besides:
                 write = reminder_mail if reminder else approval_mail

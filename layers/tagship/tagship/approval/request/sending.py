@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from botocore.exceptions import ClientError
 
-from tagship.aws.calls import code_of
+from tagship.aws.calls import code_of, is_unavailable
 from tagship.slack.messages import SlackFailed
 
 SENT = "sent"
@@ -32,6 +32,8 @@ class Outbox:
         self._clock = clock
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self._underway: dict[str, Future[object]] = {}
+        self.passing: set[str] = set()
+        """The messages whose failure may pass: a retry may help."""
 
     def send(self, name: str, job: Callable[[], object]) -> None:
         """Starts at once; `name` is the key of the result."""
@@ -48,10 +50,12 @@ class Outbox:
         """By name: `sent`, or the reason why not. Messages that still hang at the deadline are abandoned."""
         wait(self._underway.values(), timeout=max(0.0, self._ends - self._clock()))
         self._pool.shutdown(wait=False, cancel_futures=True)
-        return {
-            name: reason_of(future.exception()) if future.done() and not future.cancelled() else LATE
+        errors = {
+            name: future.exception() if future.done() and not future.cancelled() else TimeoutError()
             for name, future in self._underway.items()
         }
+        self.passing |= {name for name, error in errors.items() if error is not None and _passes(error)}
+        return {name: reason_of(error) for name, error in errors.items()}
 
 
 def reason_of(error: BaseException | None) -> str:
@@ -67,3 +71,13 @@ def reason_of(error: BaseException | None) -> str:
             return LATE
         case _:
             return type(error).__name__
+
+
+def _passes(error: BaseException) -> bool:
+    match error:
+        case SlackFailed():
+            return error.passes
+        case TimeoutError():
+            return True
+        case _:
+            return isinstance(error, Exception) and is_unavailable(error)
