@@ -89,7 +89,16 @@ def test_a_package_that_is_too_large_is_not_even_read():
     assert (said, problems) == (looked_into()[0], [])
 
 
-# ---- the function's file systems ------------------------------------------------------------------------------------
+# ---- the function's settings ----------------------------------------------------------------------------------------
+
+
+def test_a_setting_with_several_fields_is_shown_with_their_names():
+    before = {"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}
+    after = {"LoggingConfig": {"LogGroup": "/shop", "LogFormat": "JSON"}}
+    assert differences(before, after) == [
+        'Configuration: tenant isolation {"TenantIsolationMode": "PER_TENANT"} → none',
+        'Configuration: logging {"LogFormat": "Text"} → {"LogFormat": "JSON", "LogGroup": "/shop"}',
+    ]
 
 
 @pytest.mark.parametrize(

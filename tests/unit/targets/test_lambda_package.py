@@ -73,6 +73,7 @@ def test_the_handlers_file_is_looked_for_where_its_runtime_does(handler, runtime
         ("index.handler", "nodejs22.x", "index.js"),
         ("./index.handler", "nodejs22.x", "index.js"),
         ("lib/app.App::Handler.process", "ruby3.3", "lib/app.rb"),
+        ("v1.2/app.handler", "ruby3.3", "v1.rb"),  # Ruby's runtime splits at the first point
     ],
 )
 def test_a_missing_handler_is_reported(handler, runtime, looked):
@@ -92,8 +93,11 @@ def test_a_handler_can_come_from_a_layer(handler, runtime):
 
 @pytest.mark.parametrize(
     "handler, runtime",
-    [("/opt/nodejs/node_modules/wrapper/handler.handler", "nodejs22.x"), ("handler", "python3.13")],
-    ids=["outside the package", "names no file"],
+    [
+        ("/opt/nodejs/node_modules/wrapper/handler.handler", "nodejs22.x"),
+        ("handler", "nodejs22.x"),
+        ("handler", "python3.13"),
+    ],
 )
 def test_a_handler_that_names_no_file_of_the_package_is_not_looked_for(handler, runtime):
     assert problems(packed({"x": ""}), handler=handler, runtime=runtime) == []
@@ -277,11 +281,12 @@ def test_an_encrypted_package_is_reported():
     )
 
 
-def test_a_folder_that_only_its_owner_can_open_is_reported():
+@pytest.mark.parametrize("closed", [0o700, 0o744, 0o711])
+def test_a_folder_that_only_its_owner_can_open_is_reported(closed):
     """Fault 84. The files in it can be read by all, but Lambda cannot reach them."""
     raw = packed({"app.py": GOOD})
     with zipfile.ZipFile(raw, "a") as archive:
-        for name, mode in (("lib/", 0o700), ("lib/open/", 0o755), ("lib/x.py", 0o644)):
+        for name, mode in (("lib/", closed), ("lib/open/", 0o755), ("lib/x.py", 0o644)):
             entry = zipfile.ZipInfo(name)
             entry.external_attr = mode << 16
             archive.writestr(entry, "")
