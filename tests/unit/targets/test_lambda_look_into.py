@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tagship.model.errors import BaselineMissing
-from tagship.targets.lambda_configuration import differences, digest_of
+from tagship.targets.lambda_configuration import differences, digest_of, is_dangerous
 from tagship.targets.lambda_package import MOST_UNZIPPED
 from tests.unit.tables import aws_error
 from tests.unit.targets.functions import OLD, FakeLambda, artifacts, digest, target
@@ -92,12 +92,81 @@ def test_a_package_that_is_too_large_is_not_even_read():
 # ---- the function's settings ----------------------------------------------------------------------------------------
 
 
+CONFIGURED = {
+    "Role": "arn:role",
+    "Handler": "index.handler",
+    "Runtime": "python3.13",
+    "Layers": [{"Arn": "arn:layer:1"}, {"Arn": "arn:layer:2"}],
+    "DeadLetterConfig": {"TargetArn": "arn:queue"},
+    "VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"], "Ipv6AllowedForDualStack": True},
+    "KMSKeyArn": "arn:key",
+    "FileSystemConfigs": [{"Arn": "arn:efs:1", "LocalMountPath": "/mnt/data"}],
+    "SnapStart": {"ApplyOn": "PublishedVersions"},
+    "RuntimeConfig": {"Name": "own"},
+    "CapacityProviderConfig": {"Name": "large"},
+    "TenancyConfig": {"TenantIsolationMode": "PER_TENANT"},
+    "Environment": {"Variables": {"TOKEN": "s3cr3t", "TABLE": "orders"}},
+    "Architectures": ["arm64"],
+    "MemorySize": 256,
+    "Timeout": 10,
+    "EphemeralStorage": {"Size": 1024},
+    "TracingConfig": {"Mode": "Active"},
+    "LoggingConfig": {"LogFormat": "JSON"},
+    "ImageConfigResponse": {"ImageConfig": {"WorkingDirectory": "/srv"}},
+    "DurableConfig": {"ExecutionTimeout": 60},
+    "AcceleratorConfig": {"Name": "gpu"},
+}
+
+
+def test_each_setting_is_compared_with_its_default_and_dangerous_ones_come_first():
+    lines = differences({}, CONFIGURED)
+    assert lines == [
+        "Configuration: role none → arn:role",
+        "Configuration: handler none → index.handler",
+        "Configuration: runtime none → python3.13",
+        "Configuration: layers none → arn:layer:1, arn:layer:2",
+        "Configuration: dead-letter queue none → arn:queue",
+        "Configuration: network (VPC) none → sg-1, subnet-1, IPv6",
+        "Configuration: encryption key none → arn:key",
+        "Configuration: file systems none → arn:efs:1 at /mnt/data",
+        "Configuration: SnapStart None → PublishedVersions",
+        'Configuration: customer-managed runtime none → {"Name": "own"}',
+        'Configuration: capacity provider none → {"Name": "large"}',
+        'Configuration: tenant isolation none → {"TenantIsolationMode": "PER_TENANT"}',
+        "Environment variables added: TABLE, TOKEN",
+        "Configuration: architecture x86_64 → arm64",
+        "Configuration: memory (MB) 128 → 256",
+        "Configuration: time-out (s) 3 → 10",
+        "Configuration: temporary storage (MB) 512 → 1024",
+        "Configuration: tracing PassThrough → Active",
+        'Configuration: logging {"LogFormat": "Text"} → {"LogFormat": "JSON"}',
+        'Configuration: image configuration none → {"WorkingDirectory": "/srv"}',
+        'Configuration: durable execution none → {"ExecutionTimeout": 60}',
+        'Configuration: accelerator none → {"Name": "gpu"}',
+    ]
+    assert [is_dangerous(line) for line in lines] == [True] * 12 + [False] * 10
+
+
+def test_variables_are_named_in_order_and_their_values_never_shown():
+    before = {
+        "Environment": {"Variables": {"B": "s3cr3t", "A": "s3cr3t", "D": "old", "C": "old", "SAME": "1"}}
+    }
+    after = {
+        "Environment": {"Variables": {"F": "s3cr3t", "E": "s3cr3t", "D": "new", "C": "new", "SAME": "1"}}
+    }
+    assert differences(before, after) == [
+        "Environment variables added: E, F",
+        "Environment variables removed: A, B",
+        "Environment variables changed: C, D",
+    ]
+
+
 def test_a_setting_with_several_fields_is_shown_with_their_names():
     before = {"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}}
-    after = {"LoggingConfig": {"LogGroup": "/shop", "LogFormat": "JSON"}}
+    after = {"CapacityProviderConfig": {"Name": "large", "Limit": 2}}
     assert differences(before, after) == [
+        'Configuration: capacity provider none → {"Limit": 2, "Name": "large"}',
         'Configuration: tenant isolation {"TenantIsolationMode": "PER_TENANT"} → none',
-        'Configuration: logging {"LogFormat": "Text"} → {"LogFormat": "JSON", "LogGroup": "/shop"}',
     ]
 
 
