@@ -86,11 +86,11 @@ class LambdaFunctions:
 
     def plan(self, artifacts: Artifacts, parameters: Mapping[str, str], *, weighted: bool) -> Change:  # noqa: ARG002 (a function takes none)
         """Each function's own changes. Nothing to change only if no function changes."""
-        changes = [part.plan(artifacts, weighted=weighted) for part in self.parts]
-        baseline = self._whole(change.baseline for change in changes)
-        candidate = self._whole(change.candidate for change in changes)
+        changes = [(part, part.plan(artifacts, weighted=weighted)) for part in self.parts]
+        baseline = whole({part.spec.of: change.baseline for part, change in changes})
+        candidate = whole({part.spec.of: change.candidate for part, change in changes})
         assert candidate is not None  # each change has a candidate
-        nothing = all(change.nothingToChange for change in changes)
+        nothing = all(change.nothingToChange for _, change in changes)
         if nothing and baseline:
             candidate = baseline
         return Change(
@@ -100,16 +100,16 @@ class LambdaFunctions:
             summary=list(self._summary(changes)),
         )
 
-    def _summary(self, changes: Sequence[Change]) -> Iterator[str]:
+    def _summary(self, changes: Sequence[tuple[LambdaFunction, Change]]) -> Iterator[str]:
         """Grouped by function, with changes of permissions or of the running code first for all of them."""
         if len(changes) == 1:
-            yield from changes[0].summary
+            yield from changes[0][1].summary
             return
         names = ", then ".join(part.spec.function for part in self.parts)
         yield f"{len(changes)} functions move together, in this order: {names}"
-        for part, change in zip(self.parts, changes, strict=True):
+        for part, change in changes:
             yield from (f"{self._prefix(part)}{line}" for line in change.summary if is_dangerous(line))
-        for part, change in zip(self.parts, changes, strict=True):
+        for part, change in changes:
             first, *more = (line for line in change.summary if not is_dangerous(line))
             yield first
             yield from (f"{self._prefix(part)}{line}" for line in more)
@@ -118,37 +118,35 @@ class LambdaFunctions:
 
     def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made) -> Prepared:
         """Makes every version, at most one upload in each call, after checking that each would match the approval."""
-        wanted = [self._part(part, candidate) for part in self.parts]
-        latest = [part.as_approved(each) for part, each in zip(self.parts, wanted, strict=True)]
-        known = {
-            part.spec.of: each if each["id"] else None for part, each in zip(self.parts, wanted, strict=True)
-        }
-        waits: list[int] = []
+        wanted = [(part, self._part(part, candidate)) for part in self.parts]
+        latest = [(part, each, part.as_approved(each)) for part, each in wanted]
+        known = {part.spec.of: each if each["id"] else None for part, each in wanted}
+        waits: dict[str, int] = {}
 
         def add(revision: Revision) -> None:
             known[revision["data"][OF]] = revision
             if existing := whole(known):
                 made(existing)
 
-        for number, (part, each, found) in enumerate(zip(self.parts, wanted, latest, strict=True), start=1):
-            waits.append(part.prepare(artifacts, each, add, found).wait)
+        for number, (part, each, found) in enumerate(latest, start=1):
+            waits[part.spec.of] = part.prepare(artifacts, each, add, found).wait
             if part.uploads(each, found) and number < len(self.parts):
                 return Prepared(wait=_NEXT_SECONDS)
-        if all(each and each["id"] for each in known.values()):  # every version has been published
-            waits = self._waited(known, waits)
-        return Prepared(candidate=None if any(waits) else whole(known), wait=max(waits))
+        published = whole(known) if all(each and each["id"] for each in known.values()) else None
+        if published:
+            self._look_again(published, waits)
+        wait = max(waits.values())
+        return Prepared(candidate=None if wait else published, wait=wait)
 
-    def _waited(self, made: Mapping[str, Revision | None], waits: list[int]) -> list[int]:
-        """The seconds to wait for each version, once all are active or a moment is over."""
+    def _look_again(self, published: Revision, waits: dict[str, int]) -> None:
+        """Renews the seconds to wait for each version, until all are active or a moment is over."""
         for _ in range(_LOOKS):
-            if not any(waits):
-                break
+            if not any(waits.values()):
+                return
             self.pause(_LOOK_SECONDS)
-            waits = [
-                part.look_again(each, wait) if each and wait else 0
-                for part, each, wait in zip(self.parts, made.values(), waits, strict=True)
-            ]
-        return waits
+            for part in self.parts:
+                if wait := waits[part.spec.of]:
+                    waits[part.spec.of] = part.look_again(self._part(part, published), wait)
 
     # ---- traffic ---------------------------------------------------------------------------------------------------
 
@@ -189,7 +187,7 @@ class LambdaFunctions:
 
     def serving(self) -> Revision | None:
         """The versions that have all of each alias's traffic."""
-        return self._whole(part.serving() for part in self.parts)
+        return whole({part.spec.of: part.serving() for part in self.parts})
 
     def restore(
         self,
@@ -257,9 +255,6 @@ class LambdaFunctions:
         if found is None:
             raise TargetInvalid(f"{self._unrecorded(part)} Nothing was changed. Publish a new tag.")
         return found
-
-    def _whole(self, revisions: Iterable[Revision | None]) -> Revision | None:
-        return whole({part.spec.of: each for part, each in zip(self.parts, revisions, strict=True)})
 
     # ---- words -----------------------------------------------------------------------------------------------------
 
