@@ -165,10 +165,21 @@ def test_a_function_that_a_release_did_not_have_yet_has_not_drifted(functions):
         "data": {"codeSha256": digest(OLD), "of": OF.format("storefront")},
     }
     functions["worker"].point(functions["worker"].by_hand())
-    assert "worker can be changed" in target(functions).check(alone).said
+    assert target(functions).check(alone).said == (
+        "storefront can be changed, and the alias live of storefront has not changed since the last release. "
+        "worker can be changed."
+    )
 
 
 # ---- what gates look at --------------------------------------------------------------------------------------------
+
+
+def test_a_recreated_function_cannot_be_restored(functions, release):
+    functions["worker"].versions["1"]["CodeSha256"] = digest(b"another worker")
+    with pytest.raises(
+        BaselineMissing, match="version 1 of worker does not have the code that the ledger recorded"
+    ):
+        release.target.restorable(release.baseline)
 
 
 def test_every_function_s_callers_that_pass_its_alias_by_are_named(functions):

@@ -57,7 +57,7 @@ def callers(client: LambdaClient, *, arn: str, qualifier: str = "") -> list[Call
     return list({each.said: each for each in found}.values())
 
 
-def callers_of_versions(client: LambdaClient, *, arn: str, current: str = "") -> list[Caller]:
+def callers_of_versions(client: LambdaClient, *, arn: str, current: str | None = None) -> list[Caller]:
     """The callers of the current version, and the triggers on any other version.
 
     Raises CredentialsRefused, AwsUnavailable.

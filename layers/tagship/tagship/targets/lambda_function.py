@@ -104,7 +104,7 @@ class LambdaFunction:
                 "They get a new release at once, before its health is checked, and a rollback does not reach "
                 f"them. Point them at the alias {self.spec.alias}."
             )
-        fixed = callers_of_versions(self.client, arn=expected, current=current["id"] if current else "")
+        fixed = callers_of_versions(self.client, arn=expected, current=current["id"] if current else None)
         if fixed:
             warnings.append(
                 f"Some callers call a version of {self.spec.function} itself: {_listed(fixed)}. Neither releases nor "
