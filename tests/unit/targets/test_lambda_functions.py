@@ -29,7 +29,7 @@ from tagship.model.records import Revision
 from tagship.targets import target_of
 from tagship.targets.kind import Change, Move, Target
 from tagship.targets.lambda_alias import KIND, LambdaTarget, OtherFunction, rights
-from tagship.targets.lambda_parts import part_of, parts_of
+from tagship.targets.lambda_parts import part_of, parts_of, whole
 from tests.unit.builders import application, sha256
 from tests.unit.tables import aws_error
 from tests.unit.targets.functions import BUCKET, KEY, NEW, OLD, FakeFunctions, FakeLambda, artifacts, digest
@@ -554,6 +554,15 @@ def test_the_current_revision_covers_all_functions(functions):
     functions["worker"].point("1", weights={functions["worker"].by_hand(): 0.5})
     with pytest.raises(TargetInvalid, match="the alias live of worker points at version 1, 50 %"):
         target(functions).serving()
+
+
+def test_the_digest_of_several_functions_is_the_same_in_every_version_of_tagship():
+    """A plan that was approved before an upgrade is compared after it."""
+    one: Revision = {"id": "", "digest": "1f3a", "data": {}}
+    revision = whole({OF.format("storefront"): one, OF.format("worker"): None})
+    assert revision
+    lines = f"{OF.format('storefront')} 1f3a\n{OF.format('worker')} \n"
+    assert revision["digest"] == sha256(lines.encode())
 
 
 def test_a_revision_is_described_by_its_versions(functions, release):
