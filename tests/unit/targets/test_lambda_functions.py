@@ -565,6 +565,14 @@ def test_the_digest_of_several_functions_is_the_same_in_every_version_of_tagship
     assert revision["digest"] == sha256(lines.encode())
 
 
+def test_a_revision_has_the_etags_of_its_aliases_in_their_order_or_none():
+    planned: Revision = {"id": "", "digest": "1f3a", "data": {}}
+    serving: Revision = {**planned, "id": "1", "etag": "revision 7"}
+    first, second, third = (OF.format(name) for name in ("storefront", "worker", "mailer"))
+    assert whole({first: serving, second: None, third: planned})["etag"] == "revision 7,,"
+    assert "etag" not in whole({first: planned, second: planned})
+
+
 def test_a_revision_is_described_by_its_versions(functions, release):
     alone = FakeFunctions.of("storefront")
     assert {
