@@ -1003,9 +1003,11 @@ def test_a_missing_function_is_not_ready():
 def test_a_failed_update_is_a_warning_because_the_next_one_may_fix_it():
     function = FakeLambda()
     function.latest |= {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "the layer is gone"}
-    assert target(function).check(None).warning == "The last update of storefront failed: the layer is gone"
+    assert target(function).check(None).warning == "The last update of storefront failed: the layer is gone."
+    function.latest |= {"LastUpdateStatusReason": "The layer is gone."}
+    assert target(function).check(None).warning == "The last update of storefront failed: The layer is gone."
     function.latest |= {"LastUpdateStatusReason": None}
-    assert target(function).check(None).warning == "The last update of storefront failed: no reason given"
+    assert target(function).check(None).warning == "The last update of storefront failed: no reason given."
 
 
 def test_a_manually_moved_alias_is_reported_with_the_command_to_restore_it():
@@ -1147,7 +1149,7 @@ def test_callers_of_the_function_itself_are_a_warning():
     function = FakeLambda()
     function.permitted = {"": ["s3.amazonaws.com"], "live": ["apigateway.amazonaws.com"]}
     function.triggers = {"": [QUEUE, f"{QUEUE}-2"], "live": [f"{QUEUE}-3"]}
-    function.latest |= {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "the layer is gone."}
+    function.latest |= {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "the layer is gone"}
     assert target(function).check(RECORDED).warning == (
         "The last update of storefront failed: the layer is gone. Some callers bypass the alias and call storefront "
         f"directly: a permission for s3.amazonaws.com, a trigger from {QUEUE} and a trigger from {QUEUE}-2. They get a new "
@@ -1349,7 +1351,11 @@ def test_an_old_attempts_candidate_gets_no_traffic_while_inactive():
     """Fault 98: AWS makes no second version of the same code, and gives back the one that sleeps."""
     functions = FakeLambda(becomes="Inactive")
     functions.versions["1"]["State"] = "Active"
-    with pytest.raises(TargetInvalid, match=r"state Inactive.*Then retry the release\. No traffic was moved"):
+    with pytest.raises(
+        TargetInvalid,
+        match=r"^storefront v1\.4\.0: version 2 of storefront cannot serve now: it is in the state Inactive\. .* "
+        r"--qualifier 2 .* Then retry the release\. No traffic was moved\.$",
+    ):
         Release(functions)
     functions.versions["2"]["State"] = "Active"
     assert Release(functions).candidate["id"] == "2"

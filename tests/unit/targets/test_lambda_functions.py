@@ -196,8 +196,8 @@ def test_the_warnings_of_all_functions_are_one_text(functions):
             "LastUpdateStatusReason": "the layer is gone",
         }
     assert target(functions).check(None).warning == (
-        "The last update of storefront failed: the layer is gone "
-        "The last update of worker failed: the layer is gone"
+        "The last update of storefront failed: the layer is gone. "
+        "The last update of worker failed: the layer is gone."
     )
 
 

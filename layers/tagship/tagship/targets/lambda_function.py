@@ -38,7 +38,6 @@ from tagship.targets.kind import (
     Made,
     Move,
     Opened,
-    Prepared,
     about_to_publish,
     brought,
 )
@@ -94,7 +93,7 @@ class LambdaFunction:
         warnings = []
         if latest.get("LastUpdateStatus") == "Failed":
             warnings.append(
-                f"The last update of {self.spec.function} failed: {_reason(latest, 'LastUpdateStatusReason')}"
+                f"The last update of {self.spec.function} failed: {_reason(latest, 'LastUpdateStatusReason')}."
             )
         said = self._undrifted(current)
         bypassing = callers(self.client, arn=expected)
@@ -286,19 +285,17 @@ class LambdaFunction:
         code = candidate["data"]["codeSha256"]
         return self._as_approved(self._configuration("$LATEST"), candidate, code, "would be")
 
-    def prepare(
-        self, artifacts: Artifacts, candidate: Revision, made: Made, latest: Configuration
-    ) -> Prepared:
-        """Uploads and publishes, waits until the version is active, and compares it with the approval.
+    def prepare(self, artifacts: Artifacts, candidate: Revision, made: Made, latest: Configuration) -> int:
+        """Uploads and publishes, and compares the version with the approval. `latest` is the result of `as_approved`.
 
-        `latest` is the result of `as_approved`.
+        Returns the seconds to wait before the next call; 0 once the version is active.
         """
         if candidate["id"]:
-            return self._ready(candidate, candidate["id"], latest, pace=_PACE_SECONDS)
+            return self._seconds_until_active(candidate["id"], latest, pace=_PACE_SECONDS)
         _, pinned = self._uploaded(artifacts)
         code = candidate["data"]["codeSha256"]
         if latest.get("LastUpdateStatus") == "InProgress":
-            return Prepared(wait=_PACE_SECONDS)
+            return _PACE_SECONDS
         if latest.get("LastUpdateStatus") == "Failed" and latest["CodeSha256"] == code:
             raise TargetInvalid(
                 f"{self._release}: Lambda rejected the code of {self.spec.function}: "
@@ -311,11 +308,11 @@ class LambdaFunction:
         except CandidateNotReady:
             # Somebody, or a duplicate, changed it since it was read; or the version cannot be read yet, and publishing again
             # gives the same one.
-            return Prepared(wait=_PACE_SECONDS)
+            return _PACE_SECONDS
         made({**candidate, "id": version})
         published = self._as_approved(found, candidate, None, "is")
         pace = _FIRST_SECONDS if self.uploads(candidate, latest) else _PACE_SECONDS
-        return self._ready(candidate, version, published, pace=pace)
+        return self._seconds_until_active(version, published, pace=pace)
 
     @staticmethod
     def uploads(candidate: Revision, latest: Configuration) -> bool:
@@ -327,10 +324,10 @@ class LambdaFunction:
 
         Raises TargetInvalid if it never will be.
         """
-        return self._ready(made, made["id"], self._configuration(made["id"]), pace=pace).wait
+        return self._seconds_until_active(made["id"], self._configuration(made["id"]), pace=pace)
 
-    def _ready(self, candidate: Revision, version: str, published: Configuration, *, pace: int) -> Prepared:
-        """The candidate, once this version is active; `pace` is the number of seconds to wait for that."""
+    def _seconds_until_active(self, version: str, published: Configuration, *, pace: int) -> int:
+        """0 once this version is active, otherwise `pace`. Raises TargetInvalid if it never will be."""
         if published.get("State") == "Failed":
             raise TargetInvalid(
                 f"{self._release}: version {version} of {self.spec.function} did not become active: "
@@ -342,9 +339,7 @@ class LambdaFunction:
             raise TargetInvalid(
                 f"{self._asleep(version, published)} Then retry the release. No traffic was moved."
             )
-        if published.get("State") == "Pending":
-            return Prepared(wait=pace)
-        return Prepared(candidate={**candidate, "id": version})
+        return pace if published.get("State") == "Pending" else 0
 
     def _publish(self, latest: Configuration, code: str, pinned: PinnedObject) -> str:
         """Publishes, in one call with the upload if the code is new. AWS makes no second version of unchanged code and
@@ -760,7 +755,7 @@ def _listed(found: Sequence[Caller]) -> str:
 
 
 def _reason(configuration: Configuration, name: Literal["StateReason", "LastUpdateStatusReason"]) -> str:
-    return str(configuration.get(name) or "no reason given")
+    return str(configuration.get(name) or "no reason given").removesuffix(".")
 
 
 def _short(digest: str) -> str:

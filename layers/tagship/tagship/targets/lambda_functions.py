@@ -129,7 +129,7 @@ class LambdaFunctions:
                 made(existing)
 
         for number, (part, each, found) in enumerate(latest, start=1):
-            waits[part.spec.of] = part.prepare(artifacts, each, add, found).wait
+            waits[part.spec.of] = part.prepare(artifacts, each, add, found)
             if part.uploads(each, found) and number < len(self.parts):
                 return Prepared(wait=_NEXT_SECONDS)
         published = whole(known) if all(each and each["id"] for each in known.values()) else None
