@@ -379,7 +379,10 @@ def test_a_version_that_fails_to_become_active_ends_the_release(functions):
     """Faults 73 and 88."""
     change = plan(functions)
     functions.becomes = "Failed"
-    with pytest.raises(TargetInvalid, match=r"did not become active: its init failed\. No traffic was moved"):
+    with pytest.raises(
+        TargetInvalid,
+        match=r"version 2 of storefront did not become active: its init failed\. No traffic was moved",
+    ):
         prepare(functions, change)
     assert functions.serving == ("1", {})
 
@@ -418,9 +421,39 @@ def test_bytes_that_differ_from_the_manifest_are_no_candidate(functions):
     """Fault 25."""
     change = plan(functions)
     functions.uploads = dict.fromkeys(functions.uploads, b"other bytes")
-    with pytest.raises(PlanChanged, match="not the code that was approved"):
+    with pytest.raises(PlanChanged) as refused:
         prepare(functions, change)
+    assert str(refused.value) == (
+        "storefront v1.4.0: the uploaded code is not the code that was approved. No traffic was moved."
+    )
     assert functions.serving == ("1", {})
+
+
+@pytest.mark.parametrize(
+    "code", ["InvalidParameterValueException", "ResourceConflictException", "PreconditionFailedException"]
+)
+def test_a_function_that_somebody_changes_while_its_version_is_published_is_read_again(
+    functions, release, code
+):
+    functions.refuses["publish_version"] = aws_error(code)
+    unpublished: Revision = {**release.candidate, "id": ""}
+    assert release.target.prepare(artifacts(), unpublished, lambda _: None) == Prepared(wait=2)
+    functions.refuses["publish_version"] = aws_error("TooManyRequestsException", status=429)
+    with pytest.raises(AwsUnavailable, match=r"^storefront v1\.4\.0: publishing a version of storefront: "):
+        release.target.prepare(artifacts(), unpublished, lambda _: None)
+
+
+def test_a_version_that_an_earlier_call_made_is_waited_for_until_it_is_active_or_has_failed(
+    functions, release
+):
+    functions.versions["2"]["State"] = "Pending"
+    assert release.target.prepare(artifacts(), release.candidate, lambda _: None) == Prepared(wait=2)
+    functions.versions["2"] |= {"State": "Failed", "StateReason": "its init failed"}
+    with pytest.raises(TargetInvalid) as refused:
+        release.target.prepare(artifacts(), release.candidate, lambda _: None)
+    assert str(refused.value) == (
+        "storefront v1.4.0: version 2 of storefront did not become active: its init failed. No traffic was moved."
+    )
 
 
 def test_a_deleted_upload_version_ends_the_release(functions):
