@@ -219,6 +219,26 @@ def test_traffic_splits_on_an_alias_with_provisioned_concurrency_are_refused_bef
     assert not plan(functions, weighted=False).nothingToChange
 
 
+def test_an_alias_without_a_concurrency_of_its_own_may_split_traffic(functions):
+    functions.refuses["get_provisioned_concurrency_config"] = aws_error(
+        "ResourceNotFoundException", status=404
+    )
+    assert not plan(functions).nothingToChange
+    functions.refuses["get_provisioned_concurrency_config"] = aws_error("AccessDeniedException", status=403)
+    with pytest.raises(
+        CredentialsRefused,
+        match=r"^storefront v1\.4\.0: looking at the concurrency of the alias live of storefront: ",
+    ):
+        plan(functions)
+
+
+def test_a_published_version_that_is_not_the_approved_one_is_refused(release):
+    """Fault 25."""
+    approved: Revision = {**release.candidate, "digest": "another configuration"}
+    with pytest.raises(PlanChanged, match="the version that was published is not the one that was approved"):
+        release.target.prepare(artifacts(), approved, lambda _: None)
+
+
 def test_unreadable_variables_cannot_be_approved(functions):
     functions.latest |= {"Environment": {"Error": {"ErrorCode": "AccessDeniedException"}}}
     with pytest.raises(TargetInvalid, match=r"cannot be read .*kms:Decrypt"):
