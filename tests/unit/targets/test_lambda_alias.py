@@ -211,11 +211,22 @@ def test_versions_between_which_lambda_cannot_split_traffic_are_refused_before_a
     assert functions.writes == []
 
 
+def test_both_differences_between_which_lambda_cannot_split_traffic_are_named(functions):
+    dead_letters = {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:dead"}
+    functions.latest |= {"Role": "arn:aws:iam::000000000000:role/admin", "DeadLetterConfig": dead_letters}
+    with pytest.raises(TargetInvalid, match="the role and the dead-letter queue of storefront changed"):
+        plan(functions)
+
+
 def test_traffic_splits_on_an_alias_with_provisioned_concurrency_are_refused_before_approval(functions):
     """Faults 63 and 86."""
     functions.provisioned = True
-    with pytest.raises(TargetInvalid, match=r"has provisioned concurrency.* Use the strategy all-at-once"):
+    with pytest.raises(TargetInvalid) as refused:
         plan(functions)
+    assert str(refused.value) == (
+        "storefront v1.4.0: the alias live of storefront has provisioned concurrency, and Lambda cannot split traffic on "
+        "such an alias. Nothing was changed. Use the strategy all-at-once, or remove the provisioned concurrency."
+    )
     assert not plan(functions, weighted=False).nothingToChange
 
 
