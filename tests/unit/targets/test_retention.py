@@ -18,9 +18,11 @@ from tagship.targets.static_site_retention import Sites
 from tests.unit.builders import application
 from tests.unit.tables import aws_error
 from tests.unit.targets import sites, stacks
+from tests.unit.targets.conformance import Release
 from tests.unit.targets.functions import FakeLambda, artifacts, target
 from tests.unit.targets.services import SERVICE, FakeEcs, task
 from tests.unit.targets.test_ecs_conformance import SPEC as ECS
+from tests.unit.targets.test_ecs_conformance import ServiceBench
 
 # ---- versions of a function -----------------------------------------------------------------------------------------
 
@@ -289,6 +291,26 @@ def test_a_task_definition_that_ecs_keeps_is_reported(service: FakeEcs) -> None:
     service.refused = ("ecs:DeregisterTaskDefinition", aws_error("ServerException", message="try later"))
     with pytest.raises(TargetInvalid, match=r"storefront:2 was not deregistered.*try later"):
         keeper.delete(stored[2])
+
+
+def test_a_task_definition_whose_step_died_before_recording_it_belongs_to_its_release() -> None:
+    bench = ServiceBench()
+    release, registered = Release(bench), bench.ecs.register_task_definition
+    recorded: list[Revision] = []
+
+    def dies(**request: Any) -> None:
+        registered(**request)
+        raise KeyboardInterrupt
+
+    bench.ecs.register_task_definition = dies  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        release.target.prepare(bench.artifacts, release.candidate, recorded.append)
+    keeper = TaskDefinitions(application="storefront", spec=ECS, ecs=bench.ecs)  # type: ignore[arg-type]
+    (stored,) = [each for each in keeper.stored(recorded) if each.revisions]
+    assert (stored.name, stored.revisions, stored.used) == ("task definition storefront:2", recorded, "")
+    keeper.delete(stored)
+    assert bench.ecs.definitions["storefront:2"]["status"] == "INACTIVE"
+    assert not any(each.revisions for each in keeper.stored([release.candidate]))
 
 
 # ---- templates ------------------------------------------------------------------------------------------------------

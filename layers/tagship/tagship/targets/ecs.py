@@ -19,6 +19,10 @@ from tagship.targets.kind import Keeper, Kind, Subject, Target
 
 TASK = "task-definition"
 """The name of the artifact that a release contains."""
+DIGEST = "tagship:digest"
+"""The tag of a registered task definition: the approved digest."""
+FAMILY = "family"
+"""A key in a revision's data: the family of a task definition that is about to be registered."""
 _NAME = Matching(r"^[A-Za-z0-9_-]{1,255}$", "a name in ECS: letters, digits, - and _")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from botocore.exceptions import ClientError
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of, message_of
 from tagship.model.errors import TargetInvalid
 from tagship.model.records import Revision
-from tagship.targets.ecs import EcsTarget, service_arn
-from tagship.targets.kind import Stored
+from tagship.targets.ecs import DIGEST, FAMILY, EcsTarget, service_arn
+from tagship.targets.kind import Stored, is_unnumbered
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
 
+_TITLE = "task definition "
 _DESCRIBED_AT_ONCE = 10
 """The most services in one call (DescribeServices)."""
 
@@ -31,23 +33,28 @@ class TaskDefinitions:
     ecs: ECSClient
 
     def stored(self, known: Sequence[Revision]) -> Sequence[Stored]:
-        """A revision can't be changed, so its name identifies it."""
-        ours = [each for each in known if each["id"] and each["data"].get("of") == service_arn(self.spec)]
-        families = sorted({each["id"].rpartition(":")[0] for each in ours})
+        """A revision can't be changed, so its name identifies it.
+
+        A revision whose number was not recorded, because the step died, belongs to the release that was about to
+        register it with its digest.
+        """
+        ours = [each for each in known if each["data"].get("of") == service_arn(self.spec)]
+        numbered = {each["digest"] for each in ours if each["id"]}
+        unnumbered = [each for each in ours if is_unnumbered(each, numbered)]
+        families = sorted({_family(each) for each in ours} - {""})
         used = self._used(families) if families else {}
-        return [
-            Stored(
-                name=f"task definition {name}",
-                revisions=[each for each in ours if each["id"] == name],
-                used=used.get(name, ""),
-            )
-            for family in families
-            for name in self._active(family)
-        ]
+        found = []
+        for name in itertools.chain.from_iterable(map(self._active, families)):
+            revisions = [each for each in ours if each["id"] == name]
+            if unnumbered and not revisions:
+                digest = self._digest(name)
+                revisions = [each for each in unnumbered if each["digest"] == digest]
+            found.append(Stored(name=f"{_TITLE}{name}", revisions=revisions, used=used.get(name, "")))
+        return found
 
     def delete(self, stored: Stored) -> None:
         """Deregisters it. ECS starts no more tasks from it, but keeps its text."""
-        (name,) = {revision["id"] for revision in stored.revisions}
+        name = stored.name.removeprefix(_TITLE)
         try:
             with self._calling(f"deregistering {name}"):
                 self.ecs.deregister_task_definition(taskDefinition=name)
@@ -63,6 +70,12 @@ class TaskDefinitions:
         request = {"familyPrefix": family, "status": "ACTIVE", "sort": "ASC"}
         names = [_name(arn) for arn in self._listed("list_task_definitions", "taskDefinitionArns", **request)]
         return [name for name in names if name.rpartition(":")[0] == family]
+
+    def _digest(self, name: str) -> str:
+        """The digest that Tagship gave it as a tag; empty for a revision of somebody else."""
+        with self._calling(f"looking at {name}"):
+            found = self.ecs.describe_task_definition(taskDefinition=name, include=["TAGS"])
+        return next((each["value"] for each in found.get("tags", ()) if each["key"] == DIGEST), "")
 
     def _used(self, families: Sequence[str]) -> Mapping[str, str]:
         """The task definitions that the cluster's services and tasks use."""
@@ -100,6 +113,11 @@ class TaskDefinitions:
         return calling(
             f"{self.application}: {what}", **REFUSED_CREDENTIALS, ClusterNotFoundException=TargetInvalid
         )
+
+
+def _family(revision: Revision) -> str:
+    """Empty for a revision that was planned and never registered."""
+    return revision["id"].rpartition(":")[0] or str(revision["data"].get(FAMILY, ""))
 
 
 def _name(arn: str) -> str:

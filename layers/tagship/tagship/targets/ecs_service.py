@@ -26,10 +26,20 @@ from tagship.model.errors import (
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import ecs_task
-from tagship.targets.ecs import TASK, EcsTarget, service_arn
-from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
+from tagship.targets.ecs import DIGEST, FAMILY, TASK, EcsTarget, service_arn
+from tagship.targets.kind import (
+    Artifacts,
+    Change,
+    Finding,
+    Made,
+    Move,
+    Opened,
+    Prepared,
+    about_to_publish,
+    brought,
+)
 
-_FENCE, _RELEASE, _DIGEST = "tagship:fence:", "tagship:release", "tagship:digest"
+_FENCE, _RELEASE = "tagship:fence:", "tagship:release"
 _NOT_THERE: Mapping[str, type[TagshipError]] = {
     **REFUSED_CREDENTIALS,
     "ServiceNotFoundException": TargetInvalid,
@@ -184,12 +194,14 @@ class EcsService:
             )
         name = self._made(definition["family"], candidate["digest"])
         if name is None:
+            # should this step die before it can record the revision's number
+            made(about_to_publish({**candidate, "data": {**candidate["data"], FAMILY: definition["family"]}}))
             with calling(f"{self._release}: registering {definition['family']}", **_REFUSED):
                 answer = self.ecs.register_task_definition(
                     **definition,
                     tags=[
                         {"key": _RELEASE, "value": self._release},
-                        {"key": _DIGEST, "value": candidate["digest"]},
+                        {"key": DIGEST, "value": candidate["digest"]},
                     ],
                 )
             made({**candidate, "id": _name(answer["taskDefinition"]["taskDefinitionArn"])})
@@ -218,7 +230,7 @@ class EcsService:
                 with calling(f"{self._release}: looking at {name}", **_REFUSED):
                     found = self.ecs.describe_task_definition(taskDefinition=name, include=["TAGS"])
                 tags = {each["key"]: each["value"] for each in found.get("tags", ())}
-                if (tags.get(_RELEASE), tags.get(_DIGEST)) == (self._release, digest):
+                if (tags.get(_RELEASE), tags.get(DIGEST)) == (self._release, digest):
                     return name
         return None
 
