@@ -26,8 +26,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
         {**result, "why": cause_in_words(result["why"])}
         for result in gates.answers(event["results"], configuration)
     ]
-    unasked = [result.as_dict() for result in gates.unasked(configuration)]
-    passed, why = judge(results, unasked=[result["gate"] for result in unasked])
+    unused = [result.as_dict() for result in gates.unused(configuration)]
+    passed, why = judge(results, unused=[result["gate"] for result in unused])
     fact = Fact(
         application=release["application"],
         tag=release["tag"],
@@ -36,7 +36,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         key=of_planning(event["planning"]),
         execution=event["execution"],
         data={
-            "results": [*results, *unasked],
+            "results": [*results, *unused],
             "why": why,
             # The time that the release waited for the lock before does not count.
             "durations": releases.since(
@@ -44,5 +44,5 @@ def handler(event: Event, runtime: Runtime) -> Event:
             ),
         },
     )
-    releases.mark(ledger, fact, gates=[*results, *unasked], phase="planning")
+    releases.mark(ledger, fact, gates=[*results, *unused], phase="planning")
     return {"passed": passed, "why": f"{release['application']} {release['tag']}: {why}"}

@@ -291,9 +291,9 @@ def of_application(document: Document, *, stage: str) -> dict[str, Any]:
         "gates": [
             *(
                 {"gate": gate.name, "verdict": "passed", "why": "Sample result.", "remedy": ""}
-                for gate in gates.asked(application)
+                for gate in gates.running(application)
             ),
-            *(result.as_dict() for result in gates.unasked(application)),
+            *(result.as_dict() for result in gates.unused(application)),
         ],
         "repository": f"acme/{document['application']}",
         "approvers": _in_order(rules),

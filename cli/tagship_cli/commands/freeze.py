@@ -370,8 +370,8 @@ def _preview(freeze: Freeze, now: datetime) -> list[str]:
 def _once(now: datetime, since: str | None, until: str) -> tuple[datetime, datetime]:
     from tagship_cli.views import times
 
-    starts = times.asked(since, now, "--from") if since else now
-    ends = times.asked(until, now, "--until")
+    starts = times.parse(since, now, "--from") if since else now
+    ends = times.parse(until, now, "--until")
     if ends <= max(starts, now):
         raise click.UsageError(f"--until: {times.full(ends)} must be later than now and later than --from.")
     if ends > now + LONGEST:
@@ -384,7 +384,7 @@ def _again(now: datetime, since: str | None, rule: str, days: int, zone: str) ->
     from tagship_cli.views import times
 
     there = _there(zone)
-    first = (times.asked(since, now, "--from") if since else now).astimezone(there).date()
+    first = (times.parse(since, now, "--from") if since else now).astimezone(there).date()
     try:
         return recurrence(rule, zone=zone, first=first, days=days)
     except ValueError as error:

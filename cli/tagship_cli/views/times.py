@@ -9,13 +9,13 @@ import click
 from tagship.model.fields import seconds
 from tagship.text.times import moment, span, until
 
-__all__ = ["asked", "clock", "day", "full", "moment", "short", "since", "span", "until", "zone"]
+__all__ = ["clock", "day", "full", "moment", "parse", "short", "since", "span", "until", "zone"]
 
 _JUST_NOW = 60
 """Tolerance in seconds: clocks differ, so a recent time elsewhere can be slightly in the future here."""
 
 
-def asked(text: str, now: datetime, option: str) -> datetime:
+def parse(text: str, now: datetime, option: str) -> datetime:
     """Parses a time: ISO 8601, in the local zone if it has none, or a duration from now.
 
     Raises click's UsageError for anything else.

@@ -119,19 +119,19 @@ def test_every_gate_answers_under_its_own_name_and_unconfigured_gates_do_not_pas
 
 def test_only_configured_gates_run():
     plain = configuration_of()
-    assert [gate.name for gate in gates.asked(plain)] == ALWAYS
-    assert [(each.gate, each.verdict) for each in gates.unasked(plain)] == [
+    assert [gate.name for gate in gates.running(plain)] == ALWAYS
+    assert [(each.gate, each.verdict) for each in gates.unused(plain)] == [
         (name, "not-configured") for name in ASKED_FOR
     ]
     watch = {"checks": [{"type": "lambda"}], "watch": {"seconds": 60, "alarms": ["storefront-5xx"]}}
     everything = configuration_of(gates=EVERYTHING, health=watch)
-    assert [gate.name for gate in gates.asked(everything)] == list(GATES)
-    assert gates.unasked(everything) == []
+    assert [gate.name for gate in gates.running(everything)] == list(GATES)
+    assert gates.unused(everything) == []
 
 
 def test_for_an_unreadable_application_the_mandatory_gates_run():
-    assert [gate.name for gate in gates.asked(None)] == ALWAYS
-    assert [each.gate for each in gates.unasked(None)] == ASKED_FOR
+    assert [gate.name for gate in gates.running(None)] == ALWAYS
+    assert [each.gate for each in gates.unused(None)] == ASKED_FOR
 
 
 def test_gates_without_aws_calls_share_an_invocation():
@@ -191,7 +191,7 @@ def test_an_unrequested_result_does_not_count():
 
 
 def test_unconfigured_gates_are_listed_separately_from_passed_ones():
-    assert judge([PASSED] * 7, unasked=["signature", "provenance"]) == (
+    assert judge([PASSED] * 7, unused=["signature", "provenance"]) == (
         True,
         "7 gates passed; signature, provenance not configured.",
     )
@@ -222,7 +222,7 @@ def test_sentences_end_with_one_full_stop(why, said):
 
 
 def test_an_unconfigured_gate_says_so():
-    assert [each.why for each in gates.unasked(configuration_of())] == [
+    assert [each.why for each in gates.unused(configuration_of())] == [
         "The application's configuration does not use this gate."
     ] * (len(GATES) - len(ALWAYS))
 

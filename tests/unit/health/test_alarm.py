@@ -144,7 +144,7 @@ def asked(client, *names, began=BEGAN):
         application="storefront",
         tag="v1.4.0",
         client={"cloudwatch": client}.get,
-        asked=subject(),
+        offers=subject(),
         began=began,
     )
     result = AlarmCheck(type="alarm", names=names).run(given)

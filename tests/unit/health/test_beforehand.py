@@ -40,7 +40,7 @@ def asked(*checks, function=None, seconds=5):
             tag="v1.4.0",
             client={"lambda": function}.__getitem__,
             subject="baseline",
-            asked=subject(),
+            offers=subject(),
             allowed=LOOPBACK,
         )
 
@@ -106,7 +106,7 @@ def proven(*checks, function=None, seconds=5):
             application="storefront",
             tag="v1.4.0",
             client={"lambda": function}.__getitem__,
-            asked=subject("7"),
+            offers=subject("7"),
         )
 
     return beforehand.prove_candidate(checks, given, title="storefront v1.4.0", seconds=seconds)

@@ -35,7 +35,7 @@ def asked(client, **fields):
         application="storefront",
         tag="v1.4.0",
         client={"lambda": client}.get,
-        asked=subject("7"),
+        offers=subject("7"),
         candidate=CANDIDATE,
         baseline=BASELINE,
         percent=10,

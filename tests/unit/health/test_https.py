@@ -199,6 +199,6 @@ def test_after_a_rollback_the_certificates_remaining_days_are_not_checked(monkey
     passed = []
     monkeypatch.setattr(http, "check", lambda check, **_: passed.append(check.tlsDaysLeft))
     for whom in ("candidate", "baseline"):
-        given = Given(name="it", application="a", tag="v1", client=None, subject=whom, asked=subject())
+        given = Given(name="it", application="a", tag="v1", client=None, subject=whom, offers=subject())
         an_http_check("https://shop.example.com", tlsDaysLeft=14).run(given)
     assert passed == [14, None]

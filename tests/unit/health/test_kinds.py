@@ -27,7 +27,7 @@ def given_for(**fields):
         "application": "storefront",
         "tag": "v1.4.0",
         "client": no_client,
-        "asked": subject("7"),
+        "offers": subject("7"),
     }
     return Given(**defaults | fields)
 

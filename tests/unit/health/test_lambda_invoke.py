@@ -60,7 +60,7 @@ def asked(client, check=None, *, about=None, **given):
         check or check_of(),
         name="lambda storefront",
         client=client,
-        asked=about or subject("7"),
+        offers=about or subject("7"),
         application="storefront",
         tag="v1.4.0",
         percent=10,

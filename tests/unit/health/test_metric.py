@@ -116,7 +116,7 @@ def test_minutes_are_weighted_by_their_samples(statistic, minutes, seen):
 
 
 def asked(client, check=ERRORS, **fields):
-    fields = {"asked": subject("7"), "before": subject("6"), "began": BEGAN, "percent": 10} | fields
+    fields = {"offers": subject("7"), "before": subject("6"), "began": BEGAN, "percent": 10} | fields
     result = check.run(
         Given(
             name="metric errors",

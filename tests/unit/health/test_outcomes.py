@@ -83,7 +83,7 @@ def run(client: Any, **changes: Any) -> CheckResult:
         "application": "storefront",
         "tag": "v1.4.0",
         "client": {"cloudwatch": client}.__getitem__,
-        "asked": ASKED,
+        "offers": ASKED,
         "began": BEGAN,
         "now": lambda: BEGAN + timedelta(minutes=6),
     }

@@ -238,7 +238,7 @@ def put(client, at, *, errors, of, version=None):
 
 
 def asked(client, check=CHECK, **fields):
-    fields = {"asked": subject("7"), "before": subject("6"), "began": BEGAN, "percent": 10} | fields
+    fields = {"offers": subject("7"), "before": subject("6"), "began": BEGAN, "percent": 10} | fields
     return check.run(
         Given(
             name="sequential errors",
@@ -274,7 +274,7 @@ def test_no_data_is_inconclusive_and_so_is_a_first_release_without_a_comparison(
 def test_before_a_deployment_or_without_a_request_count_the_check_itself_fails(cloudwatch):
     assert asked(cloudwatch, began=None).verdict is Verdict.ERROR
     uncounted = replace(subject("7"), requests=None)
-    assert asked(cloudwatch, asked=uncounted).verdict is Verdict.ERROR
+    assert asked(cloudwatch, offers=uncounted).verdict is Verdict.ERROR
     assert [name for name, _ in CHECK.lacks(uncounted)] == ["requests"]
     assert list(replace(CHECK, requests=ERRORS).lacks(uncounted)) == []
 

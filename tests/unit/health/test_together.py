@@ -39,7 +39,7 @@ def looked(*checks, of="candidate", seconds=20):
         (
             check,
             Given(
-                name=str(number), application="a", tag="v1.0.0", client={}.get, subject=of, asked=subject()
+                name=str(number), application="a", tag="v1.0.0", client={}.get, subject=of, offers=subject()
             ),
         )
         for number, check in enumerate(checks)

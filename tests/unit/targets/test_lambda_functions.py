@@ -665,10 +665,10 @@ def invoking(answers):
 def test_every_candidate_is_invoked_and_the_worst_answer_counts(release):
     about = {"name": "lambda storefront", "application": "storefront", "tag": "v1.4.0", "percent": 0}
     client, asked = invoking({})
-    well = check(LambdaCheck(type="lambda"), client=client, asked=subject(release), **about)
+    well = check(LambdaCheck(type="lambda"), client=client, offers=subject(release), **about)
     assert (well.verdict, sorted(asked)) == ("healthy", ["storefront:2", "worker:2"])
     client, _ = invoking({"worker:2": {"healthy": False, "reasons": ["no queue"]}})
-    ill = check(LambdaCheck(type="lambda"), client=client, asked=subject(release), **about)
+    ill = check(LambdaCheck(type="lambda"), client=client, offers=subject(release), **about)
     assert ill.verdict == "unhealthy"
     assert ill.why.startswith("worker:2: ")
     assert "no queue" in ill.why

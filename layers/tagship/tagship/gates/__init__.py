@@ -57,21 +57,21 @@ def rights(configuration: Application) -> tuple[Right, ...]:
     )
 
 
-def asked(configuration: Application | None) -> list[Gate]:
+def running(configuration: Application | None) -> list[Gate]:
     """The gates that run; if the application's configuration cannot be read, those that always run."""
     return [gate for gate in _ALL if gate.configured(configuration)]
 
 
-def unasked(configuration: Application | None) -> list[GateResult]:
+def unused(configuration: Application | None) -> list[GateResult]:
     """The gates that the application does not use: the record lists them, and they do not count as passed."""
     return [not_configured(gate.name) for gate in _ALL if not gate.configured(configuration)]
 
 
 def invocations(configuration: Application | None) -> list[str]:
     """The gates of each RunGate invocation: those that only compute together, each of the others alone."""
-    running = asked(configuration)
-    computing = [gate.name for gate in running if gate.computes]
-    return [_BETWEEN.join(computing), *(gate.name for gate in running if not gate.computes)]
+    gates = running(configuration)
+    computing = [gate.name for gate in gates if gate.computes]
+    return [_BETWEEN.join(computing), *(gate.name for gate in gates if not gate.computes)]
 
 
 def run(names: str, case: Case, *, pause: Callable[[float], None]) -> list[dict[str, object]]:
@@ -97,7 +97,7 @@ def answers(given: Sequence[Mapping[str, Any]], configuration: Application | Non
         for result in each.get("results", [each]):
             names = str(result["gate"]).split(_BETWEEN)
             found |= {name: cast("GateRecord", {**result, "gate": name}) for name in names}
-    return [found.get(gate.name) or _silent(gate.name) for gate in asked(configuration)]
+    return [found.get(gate.name) or _silent(gate.name) for gate in running(configuration)]
 
 
 def _silent(gate: str) -> GateRecord:
@@ -116,9 +116,9 @@ __all__ = [
     "GateResult",
     "Verdict",
     "answers",
-    "asked",
     "invocations",
     "rights",
     "run",
-    "unasked",
+    "running",
+    "unused",
 ]

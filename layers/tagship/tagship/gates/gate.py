@@ -238,7 +238,7 @@ def refused(gate: str, error: FinalError, remedy: str) -> GateResult:
     return replace(result, may_pass=error.may_pass)
 
 
-def judge(results: Sequence[GateRecord], *, unasked: Sequence[str] = ()) -> tuple[bool, str]:
+def judge(results: Sequence[GateRecord], *, unused: Sequence[str] = ()) -> tuple[bool, str]:
     """Whether all gates that ran passed, and why not: one failure is enough, and no results is also a failure.
 
     If several gates stopped a release for the same cause, only the gate that found the cause reports it.
@@ -248,7 +248,7 @@ def judge(results: Sequence[GateRecord], *, unasked: Sequence[str] = ()) -> tupl
         return False, "No gate answered."
     if not stopped:
         passing = "1 gate passed" if len(results) == 1 else f"{len(results)} gates passed"
-        return True, f"{passing}; {', '.join(unasked)} not configured." if unasked else f"{passing}."
+        return True, f"{passing}; {', '.join(unused)} not configured." if unused else f"{passing}."
     return False, " ".join(sentence(result) for result in with_a_cause(stopped))
 
 

@@ -61,11 +61,11 @@ class AlarmCheck:
         """None: the gate checks whether the alarms exist."""
         return ()
 
-    def lacks(self, _asked: Subject) -> Problems:
+    def lacks(self, _offers: Subject) -> Problems:
         """Nothing: an alarm is found by its name."""
         return ()
 
-    def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
+    def rights(self, _target: Location, _offers: Subject) -> tuple[Right, ...]:
         """To read alarms."""
         from tagship.aws.alarms import LOOK_AT_ALARMS
 

@@ -44,7 +44,7 @@ def ask(
 def ask_baseline(
     checks: Sequence[Check],
     target: Location,
-    asked: Subject,
+    offers: Subject,
     *,
     application: str,
     tag: str,
@@ -60,9 +60,9 @@ def ask_baseline(
             name=check.label(application),
             application=application,
             tag=tag,
-            client=partial(client_as, may=check.rights(target, asked), config=ASKED_ONCE),
+            client=partial(client_as, may=check.rights(target, offers), config=ASKED_ONCE),
             subject="baseline",
-            asked=asked,
+            offers=offers,
             baseline=revision,
             allowed=allowed,
             now=now,
@@ -84,7 +84,7 @@ def prove_candidate(
     CredentialsRefused if a check could not run, and no other one stops the release.
     """
     found = _put([check for check in checks if check.ASKS_CANDIDATE], given, seconds=seconds)
-    results, stopping, unasked = [], [], []
+    results, stopping, not_run = [], [], []
     for check, given_to, result in found:
         match result:
             case CheckResult():
@@ -94,14 +94,14 @@ def prove_candidate(
             case None:
                 stopping.append(f"{given_to.name}: no answer within {seconds:g} s")
             case _:
-                unasked.append(result)
+                not_run.append(result)
     if stopping:
         raise CandidateUnhealthy(
             f"{title}: the candidate did not pass its checks, which run before it gets any traffic. {'; '.join(stopping)}. "
             "No traffic was moved. Fix the problem, then publish a new tag; if the check was at fault, retry this one."
         )
-    if unasked:
-        raise unasked[0]
+    if not_run:
+        raise not_run[0]
     return results
 
 

@@ -51,11 +51,11 @@ class CustomCheck:
         """None."""
         return ()
 
-    def lacks(self, _asked: Subject) -> Problems:
+    def lacks(self, _offers: Subject) -> Problems:
         """Nothing: the function is the team's own."""
         return ()
 
-    def rights(self, target: Location, _asked: Subject) -> tuple[Right, ...]:
+    def rights(self, target: Location, _offers: Subject) -> tuple[Right, ...]:
         """To invoke the team's function."""
         return (invoking(target, self.function, name="AskForHealth"),)
 
@@ -96,7 +96,7 @@ def question(given: Given) -> dict[str, Any]:
         "tag": given.tag,
         "subject": given.subject,
         "percent": given.percent,
-        **given.asked.described,
+        **given.offers.described,
         "candidate": dict(given.candidate),
         "baseline": dict(given.baseline) if given.baseline else None,
         "since": given.began.isoformat() if given.began else None,

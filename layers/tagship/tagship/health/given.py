@@ -33,7 +33,7 @@ class Given:
     """An AWS client with the application's role, `client("cloudwatch")`: no role is assumed for a check that needs none."""
     subject: str = "candidate"
     """What is checked: `candidate`, or after a rollback `baseline`."""
-    asked: Subject
+    offers: Subject
     """What the target offers for checks of it."""
     before: Subject | None = None
     """What the target offers for checks of the baseline; None if there is none."""
@@ -87,10 +87,10 @@ class AnyCheck(Protocol):
     def problems(self) -> Problems:
         """Problems that involve several fields."""
 
-    def lacks(self, asked: Subject) -> Problems:
+    def lacks(self, offers: Subject) -> Problems:
         """What it needs, and a target of this kind does not have."""
 
-    def rights(self, target: Location, asked: Subject) -> tuple[Right, ...]:
+    def rights(self, target: Location, offers: Subject) -> tuple[Right, ...]:
         """The permissions that it needs from the application's role; its session gets no others."""
 
     def run(self, given: Given) -> CheckResult:

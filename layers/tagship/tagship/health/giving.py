@@ -28,16 +28,16 @@ def given_to(
     now: Callable[[], datetime],
     allowed: Sequence[IPv4Network | IPv6Network] = (),
 ) -> Given:
-    """`subject` says which of the two is asked, `percent` is its share."""
+    """`subject` is `candidate` or `baseline`; `percent` is the share of traffic that it has."""
     subject_of, candidate, baseline = kind_of(target).subject, location["candidate"], location["baseline"]
-    asked = subject_of(target, candidate if subject == "candidate" else baseline)
+    offers = subject_of(target, candidate if subject == "candidate" else baseline)
     return Given(
         name=check.label(record["application"]),
         application=record["application"],
         tag=record["tag"],
-        client=partial(client_as, may=check.rights(target, asked), config=ASKED_ONCE),
+        client=partial(client_as, may=check.rights(target, offers), config=ASKED_ONCE),
         subject=subject,
-        asked=asked,
+        offers=offers,
         before=subject_of(target, baseline) if baseline else None,
         candidate=candidate,
         baseline=baseline,

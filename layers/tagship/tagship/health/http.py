@@ -115,11 +115,11 @@ class HttpCheck:
         if self.json is not None:
             yield from _json_problems(self.json)
 
-    def lacks(self, _asked: Subject) -> Problems:
+    def lacks(self, _offers: Subject) -> Problems:
         """Nothing: it requests an address."""
         return ()
 
-    def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
+    def rights(self, _target: Location, _offers: Subject) -> tuple[Right, ...]:
         """None: it sends requests like an outside client."""
         return ()
 
@@ -135,7 +135,7 @@ class HttpCheck:
             configured,
             name=given.name,
             allowed=given.allowed,
-            headers=given.asked.headers,
+            headers=given.offers.headers,
             clock=given.clock,
         )
 

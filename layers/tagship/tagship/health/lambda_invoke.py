@@ -72,18 +72,18 @@ class LambdaCheck:
         if not can_be_kept(self.payload):
             yield "payload", UNKEPT.replace("has a", "has a field without a name, or a")
 
-    def lacks(self, asked: Subject) -> Problems:
+    def lacks(self, offers: Subject) -> Problems:
         """Something to invoke."""
-        if self.function is None and not _invoked_by(asked):
+        if self.function is None and not _invoked_by(offers):
             yield "function", "is missing: a target of this type is not a function that can be invoked"
 
-    def rights(self, target: Location, asked: Subject) -> tuple[Right, ...]:
+    def rights(self, target: Location, offers: Subject) -> tuple[Right, ...]:
         """To invoke the candidate or the smoke test."""
         if self.function:
             return (invoking(target, self.function, name="AskForHealth"),)
         named = [
-            invoking(target, each.function, name="AskForHealth", named=bool(asked.parts))
-            for each in _invoked_by(asked)
+            invoking(target, each.function, name="AskForHealth", named=bool(offers.parts))
+            for each in _invoked_by(offers)
         ]
         return (replace(named[0], on=tuple(arn for each in named for arn in each.on)),) if named else ()
 
@@ -93,7 +93,7 @@ class LambdaCheck:
             self,
             name=given.name,
             client=given.client("lambda"),
-            asked=given.asked,
+            offers=given.offers,
             application=given.application,
             tag=given.tag,
             percent=given.share,
@@ -101,9 +101,9 @@ class LambdaCheck:
         )
 
 
-def _invoked_by(asked: Subject) -> Sequence[Invoked]:
+def _invoked_by(offers: Subject) -> Sequence[Invoked]:
     """The functions that run a revision."""
-    return [each.invoked for each in asked.each if each.invoked]
+    return [each.invoked for each in offers.each if each.invoked]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ def check(
     *,
     name: str,
     client: LambdaClient,
-    asked: Subject,
+    offers: Subject,
     application: str,
     tag: str,
     percent: int,
@@ -140,7 +140,9 @@ def check(
         "tag": tag,
         "percent": percent,
     }
-    invocations = _invocations(check, event, asked=asked, about=f"to check the health of {application} {tag}")
+    invocations = _invocations(
+        check, event, offers=offers, about=f"to check the health of {application} {tag}"
+    )
     if not invocations:
         why = "Not checked: this target can't be invoked, and the check names no function."
         return CheckResult(check=name, verdict=Verdict.ERROR, why=why)
@@ -180,10 +182,10 @@ def _sampled(
 
 
 def _invocations(
-    check: LambdaCheck, event: Mapping[str, Any], *, asked: Subject, about: str
+    check: LambdaCheck, event: Mapping[str, Any], *, offers: Subject, about: str
 ) -> Sequence[_Invocation]:
     if check.function is not None:
-        body = json.dumps({**event, **asked.described, **check.payload})
+        body = json.dumps({**event, **offers.described, **check.payload})
         smoke = _Invocation(
             request={"FunctionName": check.function, "InvocationType": "RequestResponse", "Payload": body},
             label=check.function,
@@ -201,7 +203,7 @@ def _invocations(
             label=f"{each.function}:{each.qualifier}",
             about=about,
         )
-        for each in _invoked_by(asked)
+        for each in _invoked_by(offers)
     ]
 
 

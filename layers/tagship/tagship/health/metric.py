@@ -36,9 +36,9 @@ _VERSION = "{version}"
 _MINUTE = timedelta(seconds=PERIOD_SECONDS)
 
 
-def several_versions(name: str, asked: Subject, texts: Sequence[str]) -> Problems:
+def several_versions(name: str, offers: Subject, texts: Sequence[str]) -> Problems:
     """The problem of a check whose `{version}` could be the version of several functions."""
-    named = asked.named_in(texts)
+    named = offers.named_in(texts)
     if len(named) > 1 and any(_VERSION in text for text in texts):
         yield (
             name,
@@ -161,18 +161,18 @@ class MetricCheck:
         if not can_be_kept(self.maxValue):
             yield "maxValue", UNKEPT
 
-    def lacks(self, asked: Subject) -> Problems:
+    def lacks(self, offers: Subject) -> Problems:
         """A count of its samples, and one version that `{version}` stands for."""
-        if self.expression is not None and self.samples is None and asked.requests is None:
+        if self.expression is not None and self.samples is None and offers.requests is None:
             yield "samples", "is missing: the requests of a target of this type are not counted"
-        yield from several_versions("expression" if self.expression else "dimensions", asked, self.texts)
+        yield from several_versions("expression" if self.expression else "dimensions", offers, self.texts)
 
     @property
     def texts(self) -> Sequence[str]:
         """Where `{version}` may stand, and the name of what it is the version of."""
         return [*self.dimensions.values(), self.expression or "", self.samples or ""]
 
-    def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
+    def rights(self, _target: Location, _offers: Subject) -> tuple[Right, ...]:
         """To read metrics; AWS has no narrower permission."""
         return (READ_METRICS,)
 
@@ -283,7 +283,7 @@ class Reader:
 
     def candidate(self, began: datetime) -> Minutes:
         """Since the deployment began. Once it has all of the traffic, data without a version is the candidate's too."""
-        now, version = _minute_after(self.given.now()), self._version_of(self.given.asked)
+        now, version = _minute_after(self.given.now()), self._version_of(self.given.offers)
         named = self._minutes(version, began if self._by_version else _minute_after(began), now)
         if self.given.percent < 100 or self.given.shifted is None or not self._by_version:
             return named
@@ -303,7 +303,7 @@ class Reader:
         """Whether there was any data in the 15 days before the deployment, with or without the version of that time."""
         from tagship.aws.calls import calling
 
-        version = (self.given.before or self.given.asked).names["version"]
+        version = (self.given.before or self.given.offers).names["version"]
         queries = []
         for name, named in (("named", True), ("unnamed", False)):
             query = self._stat(name, "SampleCount", version, named=named)
@@ -331,7 +331,7 @@ class Reader:
                 "name": self.check.metric,
                 "dimensions": self.check.dimensions,
             }
-        requests = self.given.asked.about(self.check.texts).requests
+        requests = self.given.offers.about(self.check.texts).requests
         if self.check.samples is not None:
             return {"dimensions": {}}
         if requests is None:
@@ -342,9 +342,9 @@ class Reader:
             "dimensions": requests.dimensions,
         }
 
-    def _version_of(self, asked: Subject) -> str:
+    def _version_of(self, offers: Subject) -> str:
         """Of the function that the check names, if the target has several."""
-        return asked.about(self.check.texts).names["version"]
+        return offers.about(self.check.texts).names["version"]
 
     def _minutes(self, version: str, start: datetime, end: datetime, *, named: bool = True) -> Minutes:
         """The minutes from `start` to before `end` that have a value and samples; `named`: of exactly this version."""

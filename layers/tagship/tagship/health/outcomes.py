@@ -59,12 +59,12 @@ class OutcomesCheck:
         if not can_be_kept(self.maxPercent):
             yield "maxPercent", UNKEPT
 
-    def lacks(self, asked: Subject) -> Problems:
+    def lacks(self, offers: Subject) -> Problems:
         """A count of how things ended."""
-        if asked.outcomes is None:
+        if offers.outcomes is None:
             yield "type", "is not possible: a target of this type does not count how its requests end"
 
-    def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
+    def rights(self, _target: Location, _offers: Subject) -> tuple[Right, ...]:
         """To read metrics; AWS knows no narrower right."""
         return (READ_METRICS,)
 
@@ -77,10 +77,10 @@ class OutcomesCheck:
 
         from tagship.aws.calls import calling
 
-        counted = given.asked.outcomes
+        counted = given.offers.outcomes
         if given.began is None or counted is None:
             return errored(given.name, "Not checked: there is no deployment whose outcomes are counted.")
-        queries = _queries(counted, given.asked.names["version"])
+        queries = _queries(counted, given.offers.names["version"])
         try:
             with calling("Reading how executions ended"):
                 answer = given.client("cloudwatch").get_metric_data(

@@ -209,15 +209,15 @@ class SequentialCheck:
         if self.requests is not None and self.requests.missing == "zero":
             yield "requests.missing", "can be set for errors only: without requests, the check has no result"
 
-    def lacks(self, asked: Subject) -> Problems:
+    def lacks(self, offers: Subject) -> Problems:
         """A count of its requests."""
-        if self.requests is None and asked.requests is None:
+        if self.requests is None and offers.requests is None:
             yield "requests", "is missing: the requests of a target of this type are not counted"
         for name, counter in (("errors", self.errors), ("requests", self.requests)):
             texts = list(counter.dimensions.values()) if counter else []
-            yield from several_versions(f"{name}.dimensions", asked, texts)
+            yield from several_versions(f"{name}.dimensions", offers, texts)
 
-    def rights(self, _target: Location, _asked: Subject) -> tuple[Right, ...]:
+    def rights(self, _target: Location, _offers: Subject) -> tuple[Right, ...]:
         """To read metrics; AWS knows no narrower right."""
         return (READ_METRICS,)
 
@@ -270,7 +270,7 @@ class SequentialCheck:
     def _requests(self, given: Given) -> Counter:
         if self.requests is not None:
             return self.requests
-        own = given.asked.about(list(self.errors.dimensions.values())).requests
+        own = given.offers.about(list(self.errors.dimensions.values())).requests
         if own is None:
             raise NoAnswer("The requests of this target are not counted: set `requests` in the check.")
         return Counter(namespace=own.namespace, metric=own.name, dimensions=dict(own.dimensions))

@@ -93,9 +93,9 @@ def _stopped(results: Iterable[GateRecord]) -> list[GateRecord]:
 
 def _gates_passed(_: FactRecord, data: Data) -> Described:
     passed = listed(result["gate"] for result in data["results"] if result["verdict"] == "passed")
-    unasked = listed(result["gate"] for result in data["results"] if result["verdict"] == _NOT_CONFIGURED)
+    unused = listed(result["gate"] for result in data["results"] if result["verdict"] == _NOT_CONFIGURED)
     return Described(
-        text=f"passed its gates: {passed}" + (f" (not configured: {unasked})" if unasked else ""),
+        text=f"passed its gates: {passed}" + (f" (not configured: {unused})" if unused else ""),
         mood=Mood.GOOD,
     )
 

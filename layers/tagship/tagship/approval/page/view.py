@@ -181,14 +181,14 @@ def _gates(gates: Iterable[GateRecord]) -> View:
     """Gates that are not configured are listed separately, so that nobody thinks that they passed."""
     all_of_them = list(gates)
     shown = [_gate(gate) for gate in all_of_them if gate.get("verdict") != _NOT_CONFIGURED]
-    unasked = [
+    unused = [
         line(gate.get("gate") or "unnamed", 60)
         for gate in all_of_them
         if gate.get("verdict") == _NOT_CONFIGURED
     ]
     return {
         "gates": shown,
-        "gates_not_configured": unasked,
+        "gates_not_configured": unused,
         "all_passed": bool(shown) and all(gate["verdict"] == "passed" for gate in shown),
     }
 

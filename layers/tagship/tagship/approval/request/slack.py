@@ -210,8 +210,8 @@ def _in_the_readers_zone(iso: str, utc: str) -> str:
 
 
 def _gates(shown: View) -> str:
-    unasked = shown["gates_not_configured"]
-    aside = f"\nNot configured: {', '.join(map(escaped, unasked))}" if unasked else ""
+    unused = shown["gates_not_configured"]
+    aside = f"\nNot configured: {', '.join(map(escaped, unused))}" if unused else ""
     if shown["all_passed"]:
         names = ", ".join(escaped(gate["name"]) for gate in shown["gates"])
         count = len(shown["gates"])
