@@ -321,7 +321,7 @@ def test_a_rollback_joins_one_that_ends_while_it_reads_the_ledger(
     world.release("v1.0.0")
     order = {"application": "storefront", "tag": "v1.0.0", "trigger": "operator", "why": "slow", "by": "kim"}
     second: list[str] = []
-    may_end, caller, holder = threading.Event(), threading.local(), lock.holder
+    may_end, caller, read = threading.Event(), threading.local(), lock.holder_to_follow
 
     def meanwhile(event: dict[str, Any]) -> Any:
         second.append(world.start(order | {"by": "lee"}, "rollback"))
@@ -339,11 +339,11 @@ def test_a_rollback_joins_one_that_ends_while_it_reads_the_ledger(
         if getattr(caller, "by", "") == "lee" and "Rollback Joined" in world.facts("v1.0.0"):
             may_end.set()
             wait_for(lambda: world.record("v1.0.0")["status"] == "ROLLED_BACK" or None, "the first to end")
-            wait_for(lambda: holder(ledger, application) is None or None, "the lock to be free")
-        return holder(ledger, application)
+            wait_for(lambda: lock.holder(ledger, application) is None or None, "the lock to be free")
+        return read(ledger, application)
 
     monkeypatch.setattr(Ledger, "read_ahead", lambda self, *keys: None)
-    monkeypatch.setattr(lock, "holder", after_the_first_ended)
+    monkeypatch.setattr(lock, "holder_to_follow", after_the_first_ended)
     world.plant("restore_baseline", restoring, times=9)
     world.plant("judge_health", meanwhile)
     first = world.ended(world.start(order, "rollback"))

@@ -17,7 +17,7 @@ from tools import people
 from tools.stack import ACCOUNT, REGION, Engine
 from tools.team import Team
 
-NAME, WORKER = "orders", "orders-worker"
+NAME, WORKER = "tickets", "tickets-worker"
 BEFORE = "v1.0.0"
 """What serves before the first release."""
 APPROVER = "ana@example.com"
@@ -32,7 +32,7 @@ def handler(event, context):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
+class Tickets:
     """The CI of an API and its worker; each release has a zip for each."""
 
     team: Team
@@ -107,7 +107,7 @@ def pair(stack: Stack) -> Pair:
         "health": {"checks": [{"type": "lambda"}], "every": 1},
     }
     team.configure(document, {})
-    return Pair(stack=stack, application=NAME, ci=Orders(team=team), queue=queue)
+    return Pair(stack=stack, application=NAME, ci=Tickets(team=team), queue=queue)
 
 
 def test_both_functions_and_the_workers_queue_follow_a_good_release(pair: Pair) -> None:
