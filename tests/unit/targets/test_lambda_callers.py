@@ -259,3 +259,13 @@ def test_a_policy_that_somebody_wrote_by_hand_is_read_too(change: dict[str, Any]
         answers.address()
         (found,) = callers(client, arn=ARN)
     assert found.said == f"a permission for {who}"
+
+
+def test_a_policy_without_statements_allows_nobody() -> None:
+    client = boto3.client("lambda", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
+    with Stubber(client) as stub:
+        stub.add_response("get_policy", {"Policy": json.dumps({"Version": "2012-10-17"})})
+        answers = Answers(stub, "")
+        answers.triggers()
+        answers.address()
+        assert list(callers(client, arn=ARN)) == []

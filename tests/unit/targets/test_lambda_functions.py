@@ -27,7 +27,7 @@ from tagship.model.errors import (
 )
 from tagship.model.records import Revision
 from tagship.targets import target_of
-from tagship.targets.kind import Change, Move, Target
+from tagship.targets.kind import Change, Metric, Move, Target
 from tagship.targets.lambda_alias import KIND, LambdaTarget, OtherFunction, rights
 from tagship.targets.lambda_parts import part_of, parts_of, whole
 from tests.unit.builders import application, sha256
@@ -284,6 +284,20 @@ def test_only_versions_that_are_not_active_yet_are_looked_at_again(functions):
     assert (made.wait, made.candidate and made.candidate["id"]) == (0, "storefront 2, worker 2")
     looked, uploaded = "get_function_configuration", "update_function_code"
     assert functions["worker"].calls == [looked, uploaded, looked]
+
+
+def test_a_version_that_fails_while_it_is_looked_at_again_is_named(functions):
+    functions["storefront"].becomes = "Pending"
+
+    def fail(_seconds: float) -> None:
+        functions["storefront"].versions["2"] |= {"State": "Failed", "StateReason": "the subnet is full"}
+
+    planned = target(functions).plan(BROUGHT, {}, weighted=True).candidate
+    target(functions).prepare(BROUGHT, planned, lambda _: None)  # uploads the first
+    with pytest.raises(
+        TargetInvalid, match="version 2 of storefront did not become active: the subnet is full"
+    ):
+        target(functions, pause=fail).prepare(BROUGHT, planned, lambda _: None)
 
 
 def test_nothing_is_uploaded_where_one_function_would_not_be_what_was_approved(functions):
@@ -642,6 +656,25 @@ def test_a_check_s_version_is_that_of_the_function_which_it_names(functions):
     assert requests.dimensions["FunctionName"] == "worker"
 
 
+def test_a_function_whose_alias_did_not_exist_yet_is_no_part_of_what_is_checked():
+    first, worker = (each.of for each, _ in spec("worker").each)
+    served = whole({first: {"id": "1", "digest": "", "data": {"of": first}}, worker: None})
+    assert list(KIND.subject(spec("worker"), served).parts) == ["storefront"]
+
+
+def test_requests_are_lambdas_own_count_for_the_alias_and_its_version(release):
+    worker = subject(release).parts["worker"]
+    assert worker.requests == Metric(
+        namespace="AWS/Lambda",
+        name="Invocations",
+        dimensions={
+            "FunctionName": "worker",
+            "Resource": "worker:live",
+            "ExecutedVersion": "{version}",
+        },
+    )
+
+
 def test_a_check_whose_version_could_be_of_two_functions_is_refused(release):
     assert list(metric("worker").lacks(subject(release))) == []
     (problem,) = metric("worker", "storefront").lacks(subject(release))
@@ -772,6 +805,9 @@ def test_a_function_is_named_once_and_there_are_at_most_ten():
     with pytest.raises(
         DocumentInvalid, match=r"target\.others\[1\]\.function: storefront is already a function"
     ):
+        read_application(document)
+    document["target"]["others"] = [{"function": "worker"}, {"function": "worker"}]
+    with pytest.raises(DocumentInvalid, match=r"target\.others\[1\]\.function: worker is already a function"):
         read_application(document)
     document["target"]["others"] = [{"function": f"worker-{number}"} for number in range(10)]
     with pytest.raises(DocumentInvalid, match=r"target\.others: must have at most 9"):

@@ -139,11 +139,17 @@ def test_a_refused_read_is_reported_with_the_attempt(
 def test_only_versions_are_ever_deleted(function: FakeLambda, number: str) -> None:
     """Without a version's number Lambda deletes the function with all its versions."""
     with pytest.raises(TargetInvalid) as refused:
-        versions(function).delete(Stored(name=f"version {number}", revisions=[]))
+        versions(function).delete(Stored(name=f"version {number}", revisions=known(function)[:1]))
     assert (
         str(refused.value)
         == f"storefront: version {number} is not one published version. It was not deleted."
     )
+    assert "delete_function" not in function.calls
+
+
+def test_a_version_of_no_release_is_never_deleted(function: FakeLambda) -> None:
+    with pytest.raises(TargetInvalid, match="version 3 is not one published version"):
+        versions(function).delete(Stored(name="version 3", revisions=[]))
     assert "delete_function" not in function.calls
 
 
