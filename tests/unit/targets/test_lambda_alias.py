@@ -252,7 +252,7 @@ def test_a_published_version_that_is_not_the_approved_one_is_refused(release):
 
 def test_unreadable_variables_cannot_be_approved(functions):
     functions.latest |= {"Environment": {"Error": {"ErrorCode": "AccessDeniedException"}}}
-    with pytest.raises(TargetInvalid, match=r"cannot be read .*kms:Decrypt"):
+    with pytest.raises(TargetInvalid, match=r"cannot be read \(AccessDeniedException\), .*kms:Decrypt"):
         plan(functions)
 
 

@@ -259,6 +259,8 @@ def test_a_policy_that_somebody_wrote_by_hand_is_read_too(change: dict[str, Any]
         answers.address()
         (found,) = callers(client, arn=ARN)
     assert found.said == f"a permission for {who}"
+    command = found.moved_to("storefront", "live", "us-east-1")
+    assert command.endswith(" --statement-id … --region us-east-1"), "it has no name"
 
 
 def test_a_policy_without_statements_allows_nobody() -> None:

@@ -536,6 +536,19 @@ def test_an_older_release_without_one_of_the_functions_is_not_restored(functions
     assert release.serving["worker"] == ("2", {}), "an alias with traffic is never removed for that"
 
 
+def test_a_plan_without_one_of_the_functions_is_refused_before_anything_is_written(functions, release):
+    """The target was given another function after the plan was made."""
+    alone = part_of(release.candidate, OF.format("storefront"))
+    before = list(functions["storefront"].writes)
+    with pytest.raises(TargetInvalid) as refused:
+        release.target.prepare(BROUGHT, alone, lambda _: None)
+    assert str(refused.value) == (
+        "storefront v1.4.0: the recorded release has no version for the alias live of worker. Nothing was changed. "
+        "Publish a new tag."
+    )
+    assert functions["storefront"].writes == before
+
+
 def test_a_rollback_to_an_older_release_may_leave_the_previous_one_too(functions, release):
     """It goes further back than to the release's own baseline, which some of the aliases still send traffic to."""
     for each in functions.each.values():

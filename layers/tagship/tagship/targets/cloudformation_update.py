@@ -266,7 +266,6 @@ class Stack:
         return Change(
             baseline=baseline,
             candidate=candidate,
-            nothingToChange=False,
             summary=[
                 f"{self._name}: {len(changes)} change{'s' if len(changes) != 1 else ''} by the change set {name}",
                 *(lines or ["No resource changes: only outputs, metadata or rules."]),

@@ -172,7 +172,6 @@ class EcsService:
         return Change(
             baseline=baseline,
             candidate=candidate,
-            nothingToChange=False,
             summary=[
                 f"{self._name}: {standing} → a new revision; ECS replaces {tasks} ({strategy.lower().replace('_', '/')}).",
                 *(

@@ -49,9 +49,9 @@ class Change:
     """The current revision, which a rollback restores; None if nothing is deployed."""
     candidate: Revision
     """The planned revision. Its `id` is empty until it is made."""
-    nothingToChange: bool
     summary: Sequence[str]
     """The changes in words, for approvers; dangerous changes first."""
+    nothingToChange: bool = False
     warnings: Sequence[str] = ()
     """Warnings that approvers must read first, in words."""
 

@@ -194,7 +194,6 @@ class LambdaFunction:
             return Change(
                 baseline=None,
                 candidate=candidate,
-                nothingToChange=False,
                 summary=[
                     (
                         f"{self.name} does not exist; it will be created and will send all traffic to the new "
@@ -232,7 +231,6 @@ class LambdaFunction:
         return Change(
             baseline=baseline,
             candidate=candidate,
-            nothingToChange=False,
             summary=[f"{self.name}: version {baseline['id']} → a new version", *changed],
         )
 

@@ -174,7 +174,7 @@ class StaticSite:
                 f"{self._name}: nothing has been released; it will serve {to}",
                 "Nothing is served now: after a rollback, nothing would be served again",
             ]
-            return Change(baseline=None, candidate=candidate, nothingToChange=False, summary=summary)
+            return Change(baseline=None, candidate=candidate, summary=summary)
         before = self._bucket.listing(serving.id, missing=BaselineMissing).files
         candidate = self._planned(artifact, against=serving.id, **self._shared_with(serving, before, after))
         changed = changed_names(before, after, pattern=self._pattern)
@@ -189,7 +189,6 @@ class StaticSite:
         return Change(
             baseline=baseline,
             candidate=candidate,
-            nothingToChange=False,
             summary=summary,
             warnings=removals(before, after, pattern=self._pattern),
         )

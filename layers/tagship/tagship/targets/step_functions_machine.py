@@ -235,7 +235,6 @@ class StateMachine:
             return Change(
                 baseline=None,
                 candidate=candidate,
-                nothingToChange=False,
                 summary=[
                     f"{self._alias.name} does not exist; it will be created and will send all traffic to the new version.",
                     "Nothing serves traffic now: a rollback would remove the alias again.",
@@ -261,7 +260,6 @@ class StateMachine:
         return Change(
             baseline=baseline,
             candidate=candidate,
-            nothingToChange=False,
             summary=[
                 f"{self._alias.name}: version {version} → a new version",
                 *definitions.settings_changed(serving, latest),
