@@ -257,18 +257,31 @@ def test_unreadable_variables_cannot_be_approved(functions):
 
 
 def test_an_artifact_with_another_name_is_not_a_functions_code(functions):
-    with pytest.raises(
-        TargetInvalid, match="needs an artifact named 'function'; the manifest has assets"
-    ) as caught:
+    with pytest.raises(TargetInvalid) as caught:
         target(functions).plan(artifacts(name="assets"), {}, weighted=True)
-    assert "Nothing was changed" in str(caught.value)
+    assert str(caught.value) == (
+        "storefront v1.4.0: a target of type lambda needs an artifact named 'function'; the manifest has assets. Nothing "
+        "was changed."
+    )
     assert functions.calls == []
 
 
 def test_a_missing_function_is_refused(functions):
     functions.aliases.clear()
-    with pytest.raises(TargetInvalid, match="there is no function"):
+    with pytest.raises(TargetInvalid) as refused:
         target(functions, function="nothing").plan(artifacts(), {}, weighted=True)
+    assert str(refused.value) == (
+        "storefront v1.4.0: there is no function nothing in account 000000000000, us-east-1. Nothing was changed. Create "
+        "it first, with the tool that manages your infrastructure."
+    )
+
+
+def test_a_throttled_look_at_the_alias_says_what_was_looked_at(functions):
+    functions.refuses["get_alias"] = aws_error("TooManyRequestsException", status=429)
+    with pytest.raises(
+        AwsUnavailable, match=r"^storefront v1\.4\.0: looking at the alias live of storefront: "
+    ):
+        target(functions).serving()
 
 
 @pytest.mark.parametrize(

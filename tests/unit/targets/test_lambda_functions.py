@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -753,7 +754,8 @@ def test_every_sessions_policy_fits_for_any_function_names():
     source = f"arn:aws-us-gov:s3:::{'b' * 63}/releases/{'a' * 40}/{'t' * 60}/*"
     asked: list[list[str]] = []
 
-    def client(_service: str, *, on: Any = (), **_: Any) -> FakeLambda:
+    def client(service: str, *, on: Any = (), **_: Any) -> FakeLambda:
+        assert service == "lambda"
         asked.append(list(on))
         return FakeLambda()
 
@@ -764,6 +766,18 @@ def test_every_sessions_policy_fits_for_any_function_names():
         assert session_policy(narrowed(may, on))
     assert len({tuple(on) for on in asked}) == 3, "three sessions, not ten"
     assert {arn for on in asked for arn in on} == {arn for it in may for arn in it.on} - {"*", source}
+
+
+def test_functions_that_fit_into_one_session_share_it():
+    asked: list[dict[str, Any]] = []
+
+    def client(_service: str, **limits: Any) -> FakeLambda:
+        asked.append(limits)
+        return FakeLambda()
+
+    several = replace(longest(), others=longest().others[:3])
+    KIND.make(application="storefront", tag="v1.4.0", spec=several, client=client)
+    assert asked == [{}] * 4
 
 
 def test_each_function_is_reached_in_a_session_that_may_touch_it():

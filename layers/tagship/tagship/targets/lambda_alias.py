@@ -127,20 +127,27 @@ def _arns(target: LambdaTarget) -> tuple[str, str]:
     return arn, f"{arn}:*"
 
 
-def _clients(spec: LambdaTarget, client: Client) -> Iterator[Any]:
-    """A client for each function. Several functions share a session, as many as fit into its policy."""
+def _client_of(spec: LambdaTarget, number: int, client: Client) -> Any:
+    """A client for one of the functions. Several functions share a session, as many as fit into its policy."""
     functions = [each for each, _ in spec.each]
-    for number, _ in enumerate(functions):
-        first = number - number % _IN_A_SESSION
-        arns = [arn for each in functions[first : first + _IN_A_SESSION] for arn in _arns(each)]
-        yield client("lambda", on=arns) if len(functions) > _IN_A_SESSION else client("lambda")
+    if len(functions) <= _IN_A_SESSION:
+        return client("lambda")
+    first = number - number % _IN_A_SESSION
+    shared = functions[first : first + _IN_A_SESSION]
+    return client("lambda", on=[arn for each in shared for arn in _arns(each)])
 
 
 def _make(*, application: str, tag: str, spec: LambdaTarget, client: Client) -> Target:
     one, several = (import_module(f"tagship.targets.lambda_function{ending}") for ending in ("", "s"))
     parts = [
-        one.LambdaFunction(application=application, tag=tag, spec=each, artifact=artifact, client=its)
-        for (each, artifact), its in zip(spec.each, _clients(spec, client), strict=True)
+        one.LambdaFunction(
+            application=application,
+            tag=tag,
+            spec=each,
+            artifact=artifact,
+            client=_client_of(spec, number, client),
+        )
+        for number, (each, artifact) in enumerate(spec.each)
     ]
     adapter: Target = several.LambdaFunctions(application=application, tag=tag, parts=parts)
     return adapter
