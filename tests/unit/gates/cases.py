@@ -118,8 +118,11 @@ class InRole:
     refused: Exception | None = None
     asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     """Each service, and what was to be done there."""
+    configs: list[Any] = field(default_factory=list)
+    """The configuration of each client."""
 
     def __call__(self, service: str, *, may: Any, config: Any = None) -> Any:
+        self.configs.append(config)
         self.asked.append((service, tuple(action for right in may for action in right.actions)))
         if self.refused:
             raise self.refused

@@ -231,3 +231,12 @@ def test_a_throttled_read_is_retried_by_the_state_machine():
     """Fault 12."""
     with pytest.raises(AwsUnavailable):
         judged(FakeCloudWatch(fails_with=aws_error("Throttling")), "storefront-5xx")
+
+
+def test_long_lists_of_names_are_cut_in_the_sentences():
+    names = [f"storefront-alarm-number-{number:03}" for number in range(40)]
+    cut = ", ".join(names)[:499] + "…"
+    assert judged(FakeCloudWatch({}), *names).why.startswith(f"No alarm named {cut} exists in ")
+    silent = FakeCloudWatch(dict.fromkeys(names, "INSUFFICIENT_DATA"))
+    for no_data, words in (("healthy", "has no data, which"), ("inconclusive", "has no data.")):
+        assert judged(silent, *names, no_data=no_data).warning.startswith(f"{cut} {words}")

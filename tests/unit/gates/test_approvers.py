@@ -19,7 +19,7 @@ def judged(*addresses, required=1, author="dana@example.com", **policy):
     )
 
 
-ANA, BO = "ana@example.com", "bo@example.com"
+ANA, BO, CHI = "ana@example.com", "bo@example.com", "chi@example.com"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,16 @@ def test_a_sole_approver_who_is_the_author_leaves_nobody():
     assert "nobody can decide" in judged(ANA, author=ANA).why
 
 
+def test_everyone_who_can_decide_is_named():
+    assert (
+        "only ana@example.com, bo@example.com can decide" in judged(ANA, BO, CHI, required=3, author=CHI).why
+    )
+
+
+def test_a_policy_that_can_be_met_is_reported_with_its_numbers():
+    assert judged(ANA, BO, CHI, required=2).why == "2 of 3 must approve."
+
+
 # ---- rules ---------------------------------------------------------------------------------------------------------
 
 
@@ -61,7 +71,7 @@ def ruled(*rules, author="dana@example.com", members=(), **policy):
     return approvers.check(case(configuration=configuration, manifest=manifest(author=author)))
 
 
-PLATFORM, CHI = {"group": "platform"}, "chi@example.com"
+PLATFORM = {"group": "platform"}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +93,19 @@ def test_each_rule_must_be_met_by_different_people_without_the_author(members, a
 def test_it_names_the_rule_that_cannot_be_met():
     result = ruled(PLATFORM, {"approvers": [CHI]}, members=[ANA], author=ANA)
     assert result.why.endswith("ana@example.com is the author. 1 approval missing for group platform.")
+
+
+def test_it_names_every_rule_that_cannot_be_met():
+    result = ruled(PLATFORM, {"approvers": [CHI], "required": 1}, members=[CHI], author=CHI)
+    assert result.why.endswith(
+        "is the author. 1 approval missing for group platform. 1 approval missing for chi@example.com."
+    )
+
+
+def test_a_person_in_two_rules_suffices_for_both_only_if_the_policy_says_so():
+    both = (PLATFORM, {"approvers": [ANA]})
+    assert ruled(*both, members=[ANA]).verdict is Verdict.FAILED
+    assert ruled(*both, members=[ANA], countInEveryRule=True).verdict is Verdict.PASSED
 
 
 def test_it_says_how_many_more_approvers_warnings_may_require():

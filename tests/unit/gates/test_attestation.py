@@ -117,6 +117,15 @@ def test_an_invalid_attestation_is_refused_with_a_reason(raw, why):
     assert all(" " <= char <= "~" or char in "⟨⟩…" for char in message) and len(message) < 300
 
 
+def test_as_many_statements_as_allowed_are_read():
+    assert len(provenances(written(*[bundle(statement())] * 100))) == 100
+
+
+def test_dependencies_that_are_no_list_name_no_commit():
+    (found,) = provenances(written(bundle(statement(**{f"{BUILD}.resolvedDependencies": 5}))))
+    assert list(found.commits) == []
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from tagship.aws.clients import ASKED_ONCE
 from tagship.gates import Verdict, custom
 from tagship.model.errors import AwsUnavailable, CredentialsRefused
 from tests.unit.gates.cases import InRole, case, gated
@@ -164,3 +165,21 @@ def test_the_session_can_invoke_only_that_function():
     in_role = InRole(clients={"lambda": FakeLambda()})
     custom.check(case(in_role=in_role, configuration=ASKS))
     assert in_role.asked == [("lambda", ("lambda:InvokeFunction",))]
+
+
+def test_the_function_is_asked_once_without_the_retries_of_boto3():
+    """The state machine retries; a second answer within one try would hide the first."""
+    in_role = InRole(clients={"lambda": FakeLambda()})
+    custom.check(case(in_role=in_role, configuration=ASKS))
+    assert in_role.configs == [ASKED_ONCE]
+
+
+def test_a_long_reason_is_cut():
+    reasons = json.dumps({"passed": False, "reasons": ["too risky " * 100]}).encode()
+    why = judged(FakeLambda(answer=reasons)).why
+    assert why == f"storefront-gate stopped the release: {('too risky ' * 100)[:499]}…."
+
+
+def test_only_the_configured_function_may_be_called():
+    (right,) = custom.rights(case(configuration=ASKS).configuration)
+    assert [arn.rpartition(":")[2] for arn in right.on][:1] == ["storefront-gate"]

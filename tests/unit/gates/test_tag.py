@@ -99,3 +99,8 @@ def test_a_monorepos_whole_git_tag_must_match_the_pattern(ref, pattern, verdict)
     result = tag.check(offered)
     assert result.verdict is verdict
     assert (ref or "v1.4.0") in result.why or verdict is Verdict.PASSED
+
+
+def test_a_release_with_an_unreadable_manifest_is_judged_by_its_tag():
+    result = tag.check(case(manifest=None, configuration=configured(pattern="v1.*")))
+    assert result.verdict is Verdict.PASSED

@@ -17,9 +17,9 @@ from tagship.text.plain import line
 _NAME = "alarms"
 
 
-def rights(configuration: Application) -> tuple[Right, ...]:
+def rights(configuration: Application) -> tuple[Right, ...]:  # noqa: ARG001 (as for every gate)
     """The permissions that it needs from the application's role."""
-    return (LOOK_AT_ALARMS,) if configuration.health.alarms else ()
+    return (LOOK_AT_ALARMS,)
 
 
 def check(case: Case) -> GateResult:
@@ -36,7 +36,7 @@ def check(case: Case) -> GateResult:
         client = case.client_as("cloudwatch", may=rights(case.configuration))
         standing = look(client, names, **REFUSED_CREDENTIALS)
     except FinalError as error:
-        return refused(_NAME, error, "")
+        return refused(_NAME, error)
     missing = [name for name in names if name not in standing]
     if missing:
         where = f"account {case.configuration.target.account}, region {case.configuration.target.region}"

@@ -22,7 +22,6 @@ def check(case: Case) -> GateResult:
             "approvers": everyone(rules),
             "author": author,
             "authorMayApprove": policy.authorMayApprove,
-            "rules": rules,
         }
     )
     required = sum(map(places, rules))

@@ -57,10 +57,7 @@ def provenances(raw: bytes) -> tuple[Provenance, ...]:
 
 
 def _statements(raw: bytes) -> Iterator[Mapping[str, object]]:
-    documents = _documents(raw)
-    if len(documents) > _STATEMENTS:
-        raise Unreadable(f"it has more than {_STATEMENTS} statements")
-    for document in documents:
+    for document in _documents(raw):
         envelope = document.get("dsseEnvelope", document)
         if text(envelope, "payloadType") != _PAYLOAD:
             raise Unreadable(f"its payload is {exact(envelope['payloadType'])}, not {_PAYLOAD}")
@@ -83,7 +80,9 @@ def _documents(raw: bytes) -> list[Mapping[str, Any]]:
         lines = [line for line in raw.splitlines() if line.strip()]
         if len(lines) < 2:
             raise
-        return [parsed(line) for line in lines[: _STATEMENTS + 1]]
+        if len(lines) > _STATEMENTS:
+            raise Unreadable(f"it has more than {_STATEMENTS} statements") from None
+        return [parsed(line) for line in lines]
 
 
 def _provenance(statement: Mapping[str, object]) -> Provenance | None:

@@ -40,8 +40,11 @@ def check(case: Case) -> GateResult:
             case.settings.rollback_seconds,
         ),
     )
-    sentences = [f"{budget} takes {needs} s of {has} s ({what})" for budget, what, needs, has in budgets]
-    over = [sentence for sentence, (_, _, needs, has) in zip(sentences, budgets, strict=True) if needs > has]
+    sentences, over = [], []
+    for budget, what, needs, has in budgets:
+        sentences.append(f"{budget} takes {needs} s of {has} s ({what})")
+        if needs > has:
+            over.append(sentences[-1])
     if over:
         return failed(
             _NAME,

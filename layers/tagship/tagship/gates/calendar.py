@@ -51,7 +51,7 @@ def _emergency(author: str, reason: str, why: str) -> GateResult:
         _NAME,
         why or "Nothing blocks it now.",
         warning=f"EMERGENCY, declared by {author}: everyone who may decide must approve. "
-        f"Reason: {reason.strip().rstrip('.')}. {passes}",
+        f"Reason: {reason.strip().removesuffix('.')}. {passes}",
     )
 
 

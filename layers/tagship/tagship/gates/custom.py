@@ -49,7 +49,7 @@ def check(case: Case) -> GateResult:
     try:
         client = case.client_as("lambda", may=rights(case.configuration), config=ASKED_ONCE)
     except FinalError as error:
-        return refused(_NAME, error, "")
+        return refused(_NAME, error)
     try:
         answer = invoke(
             client,
@@ -93,7 +93,7 @@ def _judged(function: str, document: object) -> GateResult:
         why = line("; ".join(map(str, texts)), 500) or "no reason given"
         return failed(
             _NAME,
-            f"{function} stopped the release: {why.rstrip('.')}.",
+            f"{function} stopped the release: {why.removesuffix('.')}.",
             "Fix the problem. If the release itself changes, publish a new tag; otherwise retry it.",
         )
     return _unanswered(

@@ -227,7 +227,7 @@ def not_configured(gate: str) -> GateResult:
     )
 
 
-def refused(gate: str, error: FinalError, remedy: str) -> GateResult:
+def refused(gate: str, error: FinalError, remedy: str = "") -> GateResult:
     """The gate stops the release with an adapter's error; the target gate reports a role that cannot be assumed."""
     if not isinstance(error, CredentialsRefused):
         return failed(gate, str(error), remedy)

@@ -58,7 +58,7 @@ def _stored_digest(s3: S3Client, pinned: PinnedObject) -> str | None:
             Bucket=pinned.bucket, Key=pinned.key, VersionId=pinned.versionId, ObjectAttributes=["Checksum"]
         )
     checksum = answer.get("Checksum", {})
-    stored = checksum.get("ChecksumSHA256", "")
+    stored = checksum.get("ChecksumSHA256")
     if not stored or "-" in stored or checksum.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
         return None
     return base64.b64decode(stored).hex()

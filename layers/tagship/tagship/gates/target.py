@@ -32,7 +32,7 @@ def check(case: Case) -> GateResult:
         found = target.check(case.revision)
         rehearsed = target.dry_run(case.artifacts)
     except CredentialsRefused as error:
-        result = refused(_NAME, error, "")
+        result = refused(_NAME, error)
         return replace(result, remedy=error.remedy, cause="") if error.remedy else result
     except FinalError as error:
         return refused(_NAME, error, _drifted(case) if isinstance(error, TargetMoved) else _REMEDY)
