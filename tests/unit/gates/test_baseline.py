@@ -8,6 +8,7 @@ import pytest
 
 from tagship.gates import Verdict, baseline
 from tagship.model.errors import AwsUnavailable, BaselineMissing, CredentialsRefused, TargetInvalid
+from tagship.targets.kind import Finding
 from tests.unit.builders import application, configured
 from tests.unit.gates.cases import REVISION, FakeTarget, InRole, case
 
@@ -94,8 +95,14 @@ def test_approvers_read_of_each_check_that_the_current_revision_cannot_answer():
     )
     assert baseline.check(case(production="v1.3.0", answers=both)).warning == (
         "A rollback would restore v1.3.0, but could not check its health. "
-        'lambda storefront: The answer is not {"healthy": true}.; http: It answers 404.'
+        'lambda storefront: The answer is not {"healthy": true}. http: It answers 404.'
     )
+
+
+def test_approvers_read_the_targets_own_warning_first():
+    target = FakeTarget(restores=Finding(said="version 1 of storefront", warning="It is not held."))
+    result = baseline.check(case(production="v1.3.0", target=target, answers=SILENT))
+    assert result.warning.startswith("It is not held. A rollback would restore v1.3.0, but could not")
 
 
 def test_a_revision_that_tagship_did_not_release_is_named_as_its_target_names_it():

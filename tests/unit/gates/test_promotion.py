@@ -171,3 +171,15 @@ def test_an_unavailable_kms_is_retried():
 def test_without_a_configuration_nothing_passes():
     result = check(configuration={"version": 0, "document": None, "problems": ["none"]})
     assert result.verdict is Verdict.ERROR
+
+
+@pytest.mark.parametrize(
+    "change", [{"promotedAt": "2026-11-24T09:30:00Z"}, {"promotedBy": "arn:aws:iam::1:user/bo"}]
+)
+def test_another_run_of_the_same_promotion_says_the_same(change):
+    assert STATEMENT.says_the_same(replace(STATEMENT, **change))
+
+
+@pytest.mark.parametrize("change", [{"digest": "0" * 64}, {"toStage": "staging"}, {"tag": "v1.4.1"}])
+def test_another_promotion_says_something_else(change):
+    assert not STATEMENT.says_the_same(replace(STATEMENT, **change))

@@ -52,7 +52,7 @@ def _unanswerable(answers: Mapping[str, Mapping[str, object]], *, serves: str, c
     assert case.configuration is not None
     silent = [f"{check}: {answer['why']}" for check, answer in answers.items() if not answer["answers"]]
     if silent:
-        return f"A rollback would restore {serves}, but could not check its health. {line('; '.join(silent), 400)}"
+        return f"A rollback would restore {serves}, but could not check its health. {line(' '.join(silent), 400)}"
     if all(check.LOOKS_BACK for check in case.configuration.health.checks):
         return (
             f"After a rollback, no check could tell whether {serves} is healthy: for some minutes, alarms and metrics "
