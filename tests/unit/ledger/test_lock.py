@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -212,6 +213,23 @@ def test_a_rollback_takes_its_releases_lock_under_a_higher_number_during_the_lea
     with pytest.raises(LockLost):
         renew(ledger, late.fence)
     assert renew(ledger, over.fence).fence == 2
+
+
+def test_a_rollback_takes_the_lock_only_from_the_holder_that_it_has_seen(ledger):
+    """What it decided, it decided for that holder; the state machine retries."""
+    acquire(ledger)
+    seen = lock.holder_to_follow(ledger, "storefront")
+    assert seen == holder(replace(ledger))
+    another = replace(ledger)
+    acquire(another, execution="arn:another rollback", taking_over=True)
+    end(another)
+    with pytest.raises(LockHeld):
+        acquire(ledger, execution="arn:rollback", taking_over=True)
+    assert acquire(ledger, execution="arn:rollback", taking_over=True).fence == 3, "it has looked again"
+
+
+def test_an_application_that_was_never_locked_has_no_holder_to_follow(ledger):
+    assert lock.holder_to_follow(ledger, "storefront") is None
 
 
 def test_a_rollback_takes_the_lock_even_if_its_release_renews_concurrently(ledger):
