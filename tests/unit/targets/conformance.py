@@ -33,7 +33,7 @@ class Conformance(ABC):
     adds: ClassVar[frozenset[str]] = ALWAYS
     """The abilities of these benches."""
     lacks: ClassVar[frozenset[str]] = frozenset()
-    """Those of them that this kind cannot have, with the reason beside it."""
+    """The promises that this kind cannot keep; a comment gives each reason."""
 
     @abstractmethod
     def make(self) -> Bench:
