@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.releases import PERCENT, Releasing
-from tools.stack import LocalError
+from tools.stack import Engine, LocalError
 from tools.storefront import NAME, pack
 
 SCRIPT = Path(__file__).with_name("rival.sh")
@@ -53,22 +53,17 @@ class Rival:
         Raises LocalError if a command fails.
         """
         key = self._uploaded(tag, broken=broken)
-        before = time.monotonic()
-        done = subprocess.run(
-            [SCRIPT, self.function, _ALIAS, self.releasing.stack["ReleaseBucketName"], key],
-            env=self._environment(),
-            cwd=self.releasing.engine.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
+        took, output = run_script(
+            self.releasing.engine,
+            SCRIPT,
+            self.function,
+            _ALIAS,
+            self.releasing.stack["ReleaseBucketName"],
+            key,
         )
-        took = time.monotonic() - before
-        if done.returncode:
-            raise LocalError(f"The script of `aws` commands failed:\n{done.stderr}")
         if not broken:
             return took
-        failed, restored = map(float, done.stdout.split())
+        failed, restored = map(float, output.split())
         return restored - failed
 
     def by_calls(self, tag: str, *, broken: bool = False) -> float:
@@ -103,10 +98,28 @@ class Rival:
         self.releasing.upload_code(key, tag, broken=broken)
         return key
 
-    def _environment(self) -> dict[str, str]:
-        command = aws()
-        path = f"{command.parent}:" if command else ""
-        return self.releasing.engine.environment | {"PATH": f"{path}{os.defpath}", "AWS_PAGER": ""}
+
+def run_script(engine: Engine, *command: str | Path) -> tuple[float, str]:
+    """Runs a script of `aws` commands on the engine. Returns its seconds and its output.
+
+    Raises LocalError if it failed.
+    """
+    program = aws()
+    path = f"{program.parent}:{os.defpath}" if program else os.defpath
+    began = time.monotonic()
+    done = subprocess.run(
+        command,
+        env=engine.environment | {"PATH": path, "AWS_PAGER": ""},
+        cwd=engine.folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    took = time.monotonic() - began
+    if done.returncode:
+        raise LocalError(f"The script of `aws` commands failed:\n{done.stderr}")
+    return took, done.stdout
 
 
 def aws() -> Path | None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -20,7 +18,7 @@ from tagship.model.release import Artifact, PinnedObject
 from tagship.targets.ecs import TASK, EcsTarget
 from tagship.targets.ecs_service import EcsService
 from tagship.targets.kind import Artifacts, Move
-from tools.bench.rival import aws, version_of
+from tools.bench.rival import aws, run_script, version_of
 from tools.bench.table import COUNT, SECONDS, Figure, Part, say
 from tools.service import BEFORE, ROLES, create_roles, task
 from tools.stack import ACCOUNT, REGION, Engine, LocalError
@@ -45,7 +43,7 @@ def measure(engine: Engine, bucket: str, *, runs: int) -> list[Part]:
         found = _released(engine, bucket, number)
         found["calls by hand"], found["made by hand"] = _by_calls(engine, number)
         if command:
-            found["script"] = _by_script(engine, number, command)
+            found["script"] = _by_script(engine, number)
         if number:
             for what, value in found.items():
                 measured.setdefault(what, []).append(value)
@@ -153,23 +151,11 @@ def _by_calls(engine: Engine, number: int) -> tuple[float, int]:
     return time.monotonic() - began, calls.taken()
 
 
-def _by_script(engine: Engine, number: int, command: Path) -> float:
+def _by_script(engine: Engine, number: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "task.json")
         file.write_text(json.dumps(_task(_BY_SCRIPT, f"v1.{number}.0")))
-        began = time.monotonic()
-        done = subprocess.run(
-            [SCRIPT, _CLUSTER, _BY_SCRIPT, file],
-            env=engine.environment | {"PATH": f"{command.parent}:{os.defpath}", "AWS_PAGER": ""},
-            cwd=engine.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        took = time.monotonic() - began
-    if done.returncode:
-        raise LocalError(f"The script of `aws` commands failed:\n{done.stderr}")
+        took, _ = run_script(engine, SCRIPT, _CLUSTER, _BY_SCRIPT, file)
     return took
 
 
