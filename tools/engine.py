@@ -15,17 +15,24 @@ With --with-parent, the engine ends when its standard input is closed, so that i
 """
 
 import base64
+import contextlib
 import contextvars
 import hashlib
+import inspect
 import json
 import os
+import queue
 import random
 import signal
 import sys
+import tempfile
 import threading
+import types
+import zipfile
 from collections.abc import Callable
 from email.utils import parseaddr
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 from xml.etree.ElementTree import SubElement
@@ -765,10 +772,93 @@ def accept_alarms_on_expressions() -> None:
     provisioners._cw_metric_alarm_record = record_of_the_first
 
 
+def begin_executions_at_once() -> None:
+    """An execution begins when it is started.
+
+    The unmodified engine sleeps for 0.15 s before each one, nested ones too.
+    """
+    source = inspect.getsource(states._run_execution)
+    exec(_replaced(source, "    time.sleep(0.15)\n", ""), vars(states))  # noqa: S102 (its own source, but one line)
+
+
+def answer_before_the_log_is_silent() -> None:
+    """A call of a Python function is answered when the function has returned, with all that it logged.
+
+    The unmodified engine waits until the log has been silent for 5 ms, or for 50 ms if the function logs nothing. Here, the
+    process marks the end of each call in its log.
+    """
+    stock, end = "result = handler_fn(event, context)", "\0 end of the call"
+    ours = f"""try:
+                {stock}
+            finally:
+                print({end!r}, file=sys.__stderr__, flush=True)"""
+    runtime._PYTHON_WORKER_SCRIPT = _replaced(runtime._PYTHON_WORKER_SCRIPT, stock, ours)
+    drain = runtime.Worker._drain_stderr_bounded
+
+    def drain_until_the_end(worker: Any) -> Any:
+        if worker._proc is None or not worker.config.get("Runtime", "").startswith("python"):
+            return drain(worker)
+        lines: list[str] = []
+        try:
+            while (line := worker._stderr_queue.get(timeout=0.25)) != end:
+                lines.append(line)
+        except queue.Empty:
+            pass  # a program that closed its standard error
+        return "\n".join(lines)
+
+    runtime.Worker._drain_stderr_bounded = drain_until_the_end
+
+
+def import_only_what_a_function_imports() -> None:
+    """A Python function's process imports what its own code imports.
+
+    The unmodified engine imports botocore first, to count how deep functions call one another, which adds about 0.1 s to
+    every cold start. Here, this is not counted.
+    """
+    runtime._PYTHON_WORKER_SCRIPT = _replaced(
+        runtime._PYTHON_WORKER_SCRIPT, "    _ms_install_invoke_depth()\n    try:\n", "    try:\n"
+    )
+
+
+def share_unpacked_layers() -> None:
+    """All processes of functions with the same layer share its unpacked files, as they share a layer's storage in AWS.
+
+    The unmodified engine checks and unpacks the layer's thousands of files again for each process.
+    """
+    unpacking = threading.Lock()
+
+    class Layer(zipfile.ZipFile):
+        """Only layers: a function's own code is small, and Node.js's gets links into its folder."""
+
+        @property
+        def _unpacked(self) -> Path | None:
+            path = Path(str(self.filename))
+            if not path.name.startswith("layer_"):
+                return None
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return Path(tempfile.gettempdir()) / f"layer-{digest}"
+
+        def namelist(self) -> list[str]:
+            known = self._unpacked
+            return [] if known and known.exists() else super().namelist()
+
+        def extractall(self, path: Any = None, *arguments: Any) -> None:
+            shared = self._unpacked
+            with unpacking if shared else contextlib.nullcontext():
+                if not (shared and shared.exists()):
+                    super().extractall(path, *arguments)
+                if shared:
+                    Path(path).rename(shared) if not shared.exists() else Path(path).rmdir()
+                    Path(path).symlink_to(shared)
+
+    runtime.zipfile = types.SimpleNamespace(**(vars(zipfile) | {"ZipFile": Layer}))
+
+
 def _replaced(text: str, old: str, new: str) -> str:
     if text.count(old) != 1:
         sys.exit(
-            f"MiniStack {VERSION} differs from what the corrections expect: its worker lacks the line {old!r}."
+            f"MiniStack {VERSION} differs from what the corrections expect: it does not contain {old!r} exactly once."
         )
     return text.replace(old, new)
 
@@ -836,6 +926,10 @@ def main() -> None:
     support_conditional_uploads_in_policies()
     accept_saved_queries()
     accept_alarms_on_expressions()
+    begin_executions_at_once()
+    answer_before_the_log_is_silent()
+    import_only_what_a_function_imports()
+    share_unpacked_layers()
     for option in sys.argv[1:]:
         if option.startswith("--tasks="):
             sys.argv.remove(option)

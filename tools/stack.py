@@ -214,7 +214,7 @@ class Engine:
         atexit.unregister(self.stop)
         _end(self.pid, self._process)
         (self.folder / "engine.json").unlink(missing_ok=True)
-        # Every worker had a copy of the layer: about ten thousand files, which need not be waited for.
+        # The layers and S3's objects are thousands of files, which need not be waited for.
         gone = self.folder if forget else self.folder / "tmp"
         # A function that is just ending may still write, so leftovers are removed a second later.
         removes = 'rm -rf "$1" || { sleep 1; rm -rf "$1"; }'

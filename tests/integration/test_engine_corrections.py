@@ -5,6 +5,7 @@ A test here that fails on the stock engine is good news: its correction in tools
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import time
@@ -28,6 +29,14 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
 SECONDS_TO_WAIT = 4
 QUEUED, QUEUED_SECONDS = 16, 60
 """So many messages all draw one version once in 32,768 times."""
+PAUSE, SILENCE = 0.15, 0.05
+"""Seconds that the stock engine adds to each execution, and to each call of a function that logs nothing."""
+IMPORTED = """
+import sys
+
+def handler(event, context):
+    return "botocore" in sys.modules
+"""
 FUNCTION = """
 import os
 
@@ -397,6 +406,49 @@ def test_the_stock_engine_still_refuses_such_alarms(stock: Engine) -> None:
     assert made_alarm(stock) != ["CREATE_COMPLETE"]
 
 
+def test_an_execution_begins_at_once(corrected: Engine) -> None:
+    assert fastest_execution(corrected) < PAUSE
+
+
+def test_the_stock_engine_still_pauses_before_each_execution(stock: Engine) -> None:
+    assert fastest_execution(stock) >= PAUSE
+
+
+def test_a_call_is_answered_when_its_function_has_returned(corrected: Engine) -> None:
+    assert fastest_silent_call(corrected) < SILENCE
+
+
+def test_the_stock_engine_still_waits_for_the_log_of_a_silent_function(stock: Engine) -> None:
+    assert fastest_silent_call(stock) >= SILENCE
+
+
+def test_the_answer_of_a_call_has_all_that_the_function_logged(corrected: Engine) -> None:
+    logged = [f"line {number}" for number in range(100)]
+    code = "def handler(event, context):\n    for number in range(100):\n        print('line', number)\n"
+    for _ in range(3):
+        assert log_of(corrected, function(corrected, code)).splitlines() == logged
+
+
+def test_the_log_of_a_call_that_raised_is_complete_too(corrected: Engine) -> None:
+    assert "a line" in log_of(corrected, function(corrected), fail=True)
+
+
+def test_a_function_starts_without_imports_of_its_own(corrected: Engine) -> None:
+    assert call(corrected, function(corrected, IMPORTED)) is False
+
+
+def test_the_stock_engine_still_imports_botocore_into_every_function(stock: Engine) -> None:
+    assert call(stock, function(stock, IMPORTED)) is True
+
+
+def test_functions_share_the_files_of_a_layer(corrected: Engine) -> None:
+    assert len(files_of_one_layer(corrected)) == 1
+
+
+def test_the_stock_engine_still_unpacks_a_layer_for_each_function(stock: Engine) -> None:
+    assert len(files_of_one_layer(stock)) == 2
+
+
 def made_alarm(engine: Engine) -> list[str]:
     metric = {"Namespace": "Any", "MetricName": "Failed", "Dimensions": [{"Name": "Stage", "Value": "x"}]}
     alarm = {
@@ -501,24 +553,63 @@ def ended(engine: Engine, arn: str) -> Any:
     return execution
 
 
-def zipped(code: str) -> bytes:
+def zipped(code: str, *, name: str = "app.py") -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("app.py", code)
+        archive.writestr(name, code)
     return packed.getvalue()
 
 
-def function(engine: Engine) -> str:
+def function(engine: Engine, code: str = FUNCTION, **more: Any) -> str:
     name = unique()
     engine.client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.13",
         Role=ROLE,
         Handler="app.handler",
-        Code={"ZipFile": zipped(FUNCTION)},
+        Code={"ZipFile": zipped(code)},
         Timeout=10,
+        **more,
     )
     return name
+
+
+def call(engine: Engine, name: str) -> Any:
+    return json.load(engine.client("lambda").invoke(FunctionName=name, Payload="{}")["Payload"])
+
+
+def log_of(engine: Engine, name: str, **event: Any) -> str:
+    answer = engine.client("lambda").invoke(FunctionName=name, LogType="Tail", Payload=json.dumps(event))
+    return base64.b64decode(answer["LogResult"]).decode()
+
+
+def fastest_execution(engine: Engine) -> float:
+    machine = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
+    arn = engine.client("stepfunctions").create_state_machine(
+        name=unique(), definition=json.dumps(machine), roleArn=ROLE
+    )["stateMachineArn"]
+    done = [execute(engine, arn, {}) for _ in range(5)]
+    return min((each["stopDate"] - each["startDate"]).total_seconds() for each in done)
+
+
+def fastest_silent_call(engine: Engine) -> float:
+    name = function(engine, "def handler(event, context):\n    return None\n")
+    call(engine, name)  # its process is there now
+    seconds = []
+    for _ in range(10):
+        began = time.monotonic()
+        call(engine, name)
+        seconds.append(time.monotonic() - began)
+    return min(seconds)
+
+
+def files_of_one_layer(engine: Engine) -> set[int]:
+    """The inodes of a layer's file, as two functions see it."""
+    layer = engine.client("lambda").publish_layer_version(
+        LayerName=unique(), Content={"ZipFile": zipped("", name="python/shared.py")}
+    )["LayerVersionArn"]
+    code = "import os, shared\n\ndef handler(event, context):\n    return os.stat(shared.__file__).st_ino\n"
+    return {call(engine, function(engine, code, Layers=[layer])) for _ in range(2)}
 
 
 def weighted(engine: Engine) -> str:
