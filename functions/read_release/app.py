@@ -40,7 +40,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
             "stage": record["stage"],
             "outcome": outcome,
             "why": why_of(outcome, record),
-            "gates": gates.invocations(configuration),
+            "gates": gates.invocations(
+                configuration, size=sum(pinned["size"] for pinned in record["objects"].values())
+            ),
             "checks": [check.label(record["application"]) for check in checks],
         },
         "approval": {

@@ -1,4 +1,4 @@
-"""RunGate: run one gate, or all gates that only compute, once, on the pinned objects."""
+"""RunGate: run one gate, or several at the same time, once, on the pinned objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tagship.gates import Case
 from tagship.ledger import freezes, releases
 from tagship.model.application import Application
 from tagship.model.records import Revision
-from tagship.runtime import Event, Runtime, step
+from tagship.runtime import Event, Runtime, logger, step
 from tagship.targets import kind_of, target_of
 
 
@@ -19,7 +19,7 @@ from tagship.targets import kind_of, target_of
 def handler(event: Event, runtime: Runtime) -> Event:
     """`{results}`, each `{gate, verdict, why, remedy, warning, seen, cause}`.
 
-    Raises CandidateNotReady while someone else changes the target, AwsUnavailable.
+    Raises AwsUnavailable, LedgerBusy, and what a gate raises that has the task to itself.
     """
     release, ledger = event["release"], runtime.ledger
     releases.read_ahead(ledger, release["application"], release["tag"], releases.CURRENT)
@@ -36,7 +36,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         ask_what_serves=partial(_ask_what_serves, runtime, event),
         freezes=lambda: freezes.standing(ledger, release["application"]),
     )
-    return {"results": gates.run(event["gate"], case, pause=runtime.pause)}
+    return {"results": gates.run(event["gate"], case, pause=runtime.pause, log=logger.warning)}
 
 
 def _ask_what_serves(

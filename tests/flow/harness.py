@@ -52,8 +52,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 )
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 
-from tagship import gates, runtime
+from tagship import runtime
 from tagship.aws.clients import Aws
+from tagship.gates import together
 from tagship.ledger import releases
 from tagship.ledger.table import Item, Ledger, unpacked
 from tagship_cli.main import main
@@ -808,7 +809,8 @@ def _mend_moto(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         retrier_decl, "time", SimpleNamespace(sleep=lambda seconds: time.sleep(_shortened(seconds)))
     )
-    patch.setattr(gates, "_PAUSE_SECONDS", 0.02)
+    patch.setattr(together, "_PAUSE_SECONDS", 0.02)
+    patch.setattr(together, "PAUSES", (0.02, 0.02))
     fail = Environment.set_error
 
     def unless_it_was_stopped(self: Environment, error: Any) -> None:

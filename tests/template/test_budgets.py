@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tagship.deployment.settling import AFTER_SETTLING_SECONDS, rollback_settle_by
+from tagship.gates import together as together_in_a_task
 from tagship.health import LambdaCheck, sampling
 from tagship.ledger.approvals import MOST_PLANNINGS
 from tagship.ledger.lock import SPARE_SECONDS
@@ -223,6 +224,11 @@ def test_a_hanging_function_ends_before_the_flow_continues_without_it(each: Stat
 def test_the_longest_check_answers_before_its_function_times_out(parameters: Body) -> None:
     function = functions()["CheckHealthFunction"]
     assert seconds(function["Timeout"], parameters) >= sampling.BUDGET_SECONDS + 5
+
+
+def test_gates_that_share_a_task_have_their_results_before_the_function_times_out() -> None:
+    """Fault 13: a gate that hangs then has its own error, and the others keep their results."""
+    assert functions()["RunGateFunction"]["Timeout"] >= together_in_a_task.SECONDS + 5
 
 
 def test_a_function_receives_the_budgets_that_its_state_machine_enforces() -> None:

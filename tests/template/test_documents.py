@@ -424,7 +424,7 @@ def test_every_shown_extension_is_valid() -> None:
         r"^```python\n(.*?)^```", (ROOT / "docs" / "extending.md").read_text(), re.MULTILINE | re.DOTALL
     )
     gate, check, channel = (_run(block, f"tests.shown{number}") for number, block in enumerate(blocks))
-    assert isinstance(gate.GATE, Gate) and gate.GATE.computes
+    assert isinstance(gate.GATE, Gate) and gate.GATE.shares
     shown = next(it for it in vars(check).values() if hasattr(it, "LOOKS_BACK"))
     read = rebuilt(shown, dict(shown.EXAMPLE))
     known = {*vars(AnyCheck), *AnyCheck.__annotations__}

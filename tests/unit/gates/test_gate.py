@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from dataclasses import dataclass, field
 from importlib import import_module
 
 import pytest
 
 from tagship import gates
-from tagship.gates import GATES, Verdict, rights
+from tagship.gates import GATES, Verdict, rights, together
 from tagship.gates.gate import GateResult, failed, judge, passed, unanswered
 from tagship.model.application import Application
 from tagship.model.documents import as_document, read_application
-from tagship.model.errors import CredentialsRefused
+from tagship.model.errors import AwsUnavailable, CandidateNotReady, CredentialsRefused
 from tests.unit.builders import application
 from tests.unit.gates.cases import FakeS3, FakeTarget, InRole, case
 from tests.unit.gates.test_integrity import s3_with
@@ -90,9 +92,10 @@ def test_a_result_is_plain_data():
 
 
 ALWAYS = ["manifest", "tag", "integrity", "package", "target", "baseline", "calendar", "budget", "approvers"]
-TOGETHER = ["manifest", "tag", "calendar", "budget", "approvers"]
-"""Those that only compute."""
+TOGETHER = [name for name in ALWAYS if name not in ("integrity", "package")]
+"""Those that share a task whatever the release brings."""
 ALONE = [name for name in ALWAYS if name not in TOGETHER]
+"""Those that have their own task if the artifacts are large."""
 ASKED_FOR = ["signature", "provenance", "promotion", "alarms", "custom"]
 KEY = "alias/tagship-release-signing"
 EVERYTHING = {
@@ -134,13 +137,124 @@ def test_for_an_unreadable_application_the_mandatory_gates_run():
     assert [each.gate for each in gates.unused(None)] == ASKED_FOR
 
 
-def test_gates_without_aws_calls_share_an_invocation():
-    assert gates.invocations(configuration_of()) == [", ".join(TOGETHER), *ALONE]
+def test_gates_that_answer_soon_share_a_task_and_large_artifacts_get_their_own():
+    assert gates.invocations(configuration_of(), size=32 * 1024**2) == [", ".join(ALWAYS)]
+    assert gates.invocations(configuration_of(), size=32 * 1024**2 + 1) == [", ".join(TOGETHER), *ALONE]
 
 
-def test_one_invocation_answers_for_each_of_its_gates():
-    answered = gates.run(", ".join(TOGETHER), case(), pause=pytest.fail)
-    assert [(each["gate"], each["verdict"]) for each in answered] == [(name, "passed") for name in TOGETHER]
+def test_gates_that_ask_others_have_their_own_task():
+    _, *alone = gates.invocations(configuration_of(gates=EVERYTHING), size=1)
+    assert alone == ["provenance", "custom"]
+
+
+def run(names, gated, *, pause=pytest.fail, log=pytest.fail):
+    return gates.run(", ".join(names), gated, pause=pause, log=log)
+
+
+def test_one_task_answers_for_each_of_its_gates():
+    answered = run(ALWAYS, case(s3=s3_with(), target=FakeTarget()))
+    assert [(each["gate"], each["verdict"]) for each in answered] == [(name, "passed") for name in ALWAYS]
+
+
+@pytest.mark.parametrize(
+    "error, why",
+    [
+        (KeyError("Code"), "It failed (KeyError): 'Code'"),
+        (AwsUnavailable("Looking at it: throttled"), "Looking at it: throttled"),
+    ],
+)
+def test_a_gate_that_raises_has_its_own_error_and_the_others_keep_their_results(error, why):
+    """Faults 11 and 12."""
+    lines: list[object] = []
+    target = FakeTarget(raises={"check": error})
+    answered = run(
+        ALWAYS,
+        case(s3=s3_with(), target=target),
+        pause=lambda _: None,
+        log=lambda *line, exc_info: lines.append((line, exc_info)),
+    )
+    stopped = [each for each in answered if each["verdict"] != "passed"]
+    assert [(each["gate"], each["verdict"], each["why"]) for each in stopped] == [("target", "error", why)]
+    assert "retry the release" in stopped[0]["remedy"]
+    assert set(lines) == {(("Gate %s could not answer", "target"), error)}
+
+
+@dataclass
+class Recovering(FakeTarget):
+    """A target that is not available for so many calls."""
+
+    left: int = 0
+    error: Exception = field(default_factory=lambda: CandidateNotReady("Someone else changes it."))
+
+    def check(self, current):
+        if self.left:
+            self.left -= 1
+            raise self.error
+        return super().check(current)
+
+
+def test_after_a_transient_error_only_that_gate_is_repeated():
+    """Fault 12."""
+    pauses: list[float] = []
+    target = Recovering(left=2)
+    answered = run(
+        ALWAYS, case(s3=s3_with(), target=target), pause=pauses.append, log=lambda *line, exc_info: None
+    )
+    assert {each["verdict"] for each in answered} == {"passed"}
+    assert pauses == [1, 2]
+    assert sorted(what for what, _ in target.asked) == ["check", "dry_run", "look_into", "restorable"]
+
+
+def test_a_gate_that_stays_unavailable_is_asked_three_times():
+    """Fault 12."""
+    pauses: list[float] = []
+    target = Recovering(left=3)
+    answered = run(
+        ["tag", "target"], case(target=target), pause=pauses.append, log=lambda *line, exc_info: None
+    )
+    assert [(each["verdict"], each["why"]) for each in answered][1] == ("error", "Someone else changes it.")
+    assert (target.left, pauses) == (0, [1, 2])
+
+
+def test_a_gate_that_is_alone_raises_so_that_the_state_machine_repeats_it():
+    with pytest.raises(CandidateNotReady):
+        run(["target"], case(target=Recovering(left=1)))
+
+
+def test_a_gate_that_hangs_past_the_tasks_time_has_its_own_error():
+    """Fault 13."""
+    over = threading.Event()
+
+    class Hanging(FakeTarget):
+        def restorable(self, current):
+            over.wait(20)
+            return super().restorable(current)
+
+    try:
+        answered = together.answers(
+            [GATES["baseline"], GATES["target"]],
+            case(target=Hanging()),
+            pause=pytest.fail,
+            log=pytest.fail,
+            seconds=0.5,
+        )
+    finally:
+        over.set()
+    assert [(each.verdict, each.why) for each in answered] == [
+        ("error", "It did not answer within 0.5 s."),
+        ("passed", "storefront can be changed. The upload passed its dry run."),
+    ]
+
+
+def test_a_transient_error_is_not_waited_for_longer_than_the_task_has():
+    (answered,) = together.answers(
+        [GATES["target"]],
+        case(target=Recovering(left=1)),
+        pause=pytest.fail,
+        log=lambda *line, exc_info: None,
+        seconds=1,
+    )
+    assert answered.why == "Someone else changes it."
 
 
 def answered_by(names):
@@ -148,8 +262,8 @@ def answered_by(names):
 
 
 def test_every_gate_that_ran_has_a_result_in_gate_order():
-    given = [answered_by([ALONE[2]]), answered_by(reversed(TOGETHER))]
-    given += [answered_by([name]) for name in reversed(ALONE) if name != ALONE[2]]
+    given = [answered_by([ALONE[1]]), answered_by(reversed(TOGETHER))]
+    given += [answered_by([name]) for name in reversed(ALONE) if name != ALONE[1]]
     found = gates.answers(given, configuration_of())
     assert [each["gate"] for each in found] == ALWAYS
     assert judge(found)[0] is True
@@ -174,7 +288,7 @@ def test_an_optional_gate_that_was_configured_does_not_pass_without_a_result():
     alarms = {"checks": [{"type": "alarm", "names": ["storefront-5xx"]}]}
     found = gates.answers([answered_by(ALWAYS)], configuration_of(health=alarms))
     assert judge(found) == (False, "alarms: The gate did not answer. Retry the release.")
-    assert "alarms" in gates.invocations(configuration_of(health=alarms))
+    assert "alarms" in gates.invocations(configuration_of(health=alarms), size=1)[0].split(", ")
 
 
 def test_a_configured_gate_that_answers_not_configured_does_not_pass():
@@ -291,7 +405,7 @@ class Fresh(InRole):
 def test_a_role_that_iam_does_not_show_everywhere_yet_is_retried(error):
     """Fault 74."""
     pauses: list[float] = []
-    (answer,) = gates.run("target", case(target=FakeTarget(), in_role=Fresh(3, error)), pause=pauses.append)
+    (answer,) = run(["target"], case(target=FakeTarget(), in_role=Fresh(3, error)), pause=pauses.append)
     assert answer["verdict"] == "passed"
     assert sum(pauses) == 9
     assert "may_pass" not in answer
@@ -302,12 +416,12 @@ def test_a_role_that_stays_refused_stops_the_release_after_fifteen_seconds(gate)
     """Fault 74."""
     pauses: list[float] = []
     refused = FakeTarget(raises={"check": CredentialsRefused("No."), "restorable": CredentialsRefused("No.")})
-    (answer,) = gates.run(gate, case(target=refused), pause=pauses.append)
+    (answer,) = run([gate], case(target=refused), pause=pauses.append)
     assert (answer["verdict"], answer["why"]) == ("failed", "No.")
     assert sum(pauses) == 15
 
 
 def test_an_account_outside_the_allowed_list_is_refused_at_once():
     error = CredentialsRefused("Another account.", "Use its stack.", may_pass=False)
-    (answer,) = gates.run("target", case(in_role=InRole(refused=error)), pause=pytest.fail)
+    (answer,) = run(["target"], case(in_role=InRole(refused=error)))
     assert (answer["verdict"], answer["remedy"]) == ("failed", "Use its stack.")

@@ -23,6 +23,7 @@ from tagship.gates import (
     signature,
     tag,
     target,
+    together,
 )
 from tagship.gates.gate import Case, Gate, GateResult, Verdict, not_configured
 from tagship.model.application import Application
@@ -46,8 +47,8 @@ _ALL = (
 )
 GATES: Mapping[str, Gate] = {gate.name: gate for gate in _ALL}
 _BETWEEN = ", "
-_TRIES_OF_A_ROLE, _PAUSE_SECONDS = 5, 3
-"""How long a role that AWS refuses is retried: a new role or permission is refused for some seconds."""
+_SMALL = 32 * 1024 * 1024
+"""Artifacts of at most so many bytes in all are read within a second or two."""
 
 
 def rights(configuration: Application) -> tuple[Right, ...]:
@@ -67,27 +68,25 @@ def unused(configuration: Application | None) -> list[GateResult]:
     return [not_configured(gate.name) for gate in _ALL if not gate.configured(configuration)]
 
 
-def invocations(configuration: Application | None) -> list[str]:
-    """The gates of each RunGate invocation: those that only compute together, each of the others alone."""
+def invocations(configuration: Application | None, *, size: int) -> list[str]:
+    """The gates of each RunGate task: those that share one, then each of the others alone.
+
+    `size` is that of all artifacts together, in bytes.
+    """
     gates = running(configuration)
-    computing = [gate.name for gate in gates if gate.computes]
-    return [_BETWEEN.join(computing), *(gate.name for gate in gates if not gate.computes)]
+    alone = [gate for gate in gates if not gate.shares or (gate.reads_artifacts and size > _SMALL)]
+    shared = [gate.name for gate in gates if gate not in alone]
+    return [_BETWEEN.join(shared), *(gate.name for gate in alone)]
 
 
-def run(names: str, case: Case, *, pause: Callable[[float], None]) -> list[dict[str, object]]:
-    """The results of one invocation's gates."""
-    return [_answer(GATES[name], case, pause).as_dict() for name in names.split(_BETWEEN)]
-
-
-def _answer(gate: Gate, case: Case, pause: Callable[[float], None]) -> GateResult:
-    """IAM is eventually consistent: right after onboarding, a refused role is retried for a short time."""
-    result = gate.check(case)
-    for _ in range(_TRIES_OF_A_ROLE):
-        if not result.may_pass:
-            break
-        pause(_PAUSE_SECONDS)
-        result = gate.check(case)
-    return result
+def run(
+    names: str, case: Case, *, pause: Callable[[float], None], log: together.Log
+) -> list[dict[str, object]]:
+    """The results of one task's gates. Raises what a gate that is alone raises, and nothing if there are several."""
+    found = [GATES[name] for name in names.split(_BETWEEN)]
+    if len(found) == 1:
+        return [together.answer(found[0], case, pause=pause).as_dict()]
+    return [result.as_dict() for result in together.answers(found, case, pause=pause, log=log)]
 
 
 def answers(given: Sequence[Mapping[str, Any]], configuration: Application | None) -> list[GateRecord]:

@@ -111,4 +111,4 @@ def _configured(configuration: Application | None) -> bool:
     return configuration is not None and bool(configuration.health.alarms)
 
 
-GATE = Gate(name=_NAME, check=check, configured=_configured, rights=rights)
+GATE = Gate(name=_NAME, check=check, shares=True, configured=_configured, rights=rights)

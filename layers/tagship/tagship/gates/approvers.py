@@ -44,4 +44,4 @@ def _which(short: list[tuple[str, int]]) -> str:
     return "".join(f" {count(number, 'approval')} missing for {name}." for name, number in short)
 
 
-GATE = Gate(name=_NAME, check=check, computes=True)
+GATE = Gate(name=_NAME, check=check, shares=True)

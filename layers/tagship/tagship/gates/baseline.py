@@ -61,4 +61,4 @@ def _unanswerable(answers: Mapping[str, Mapping[str, object]], *, serves: str, c
     return ""
 
 
-GATE = Gate(name=_NAME, check=check)
+GATE = Gate(name=_NAME, check=check, shares=True)

@@ -77,4 +77,4 @@ def _sum(steps: Sequence[TrafficStep], step_seconds: int) -> str:
     return " + ".join([*shown, f"{len(steps)} step{'s' if len(steps) > 1 else ''} of {step_seconds} s"])
 
 
-GATE = Gate(name=_NAME, check=check, computes=True)
+GATE = Gate(name=_NAME, check=check, shares=True)

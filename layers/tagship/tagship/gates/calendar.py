@@ -55,4 +55,4 @@ def _emergency(author: str, reason: str, why: str) -> GateResult:
     )
 
 
-GATE = Gate(name=_NAME, check=check, computes=True)
+GATE = Gate(name=_NAME, check=check, shares=True)

@@ -189,8 +189,11 @@ class Gate:
     name: str
     check: Callable[[Case], GateResult]
     """Raises AwsUnavailable, and what else the state machine retries."""
-    computes: bool = False
-    """Calls nothing but the ledger: gates that only compute share one invocation."""
+    shares: bool = False
+    """Only computes, or asks AWS in short calls: such gates share a task and run in it at the same time. A gate that may
+    take long, or that asks a team's function to decide, has a task of its own."""
+    reads_artifacts: bool = False
+    """May read the artifacts themselves: if they are large, it has a task of its own."""
     configured: Callable[[Application | None], bool] = _always
     """Whether the application uses it; most gates always run, even if the configuration cannot be read (None)."""
     rights: Callable[[Application], tuple[Right, ...]] = _none

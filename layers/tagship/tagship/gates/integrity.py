@@ -77,4 +77,4 @@ def _differs(artifact: Artifact, digest: str) -> str:
     return f"{artifact.file} has SHA-256 {digest}; the manifest says {artifact.sha256}."
 
 
-GATE = Gate(name=_NAME, check=check)
+GATE = Gate(name=_NAME, check=check, shares=True, reads_artifacts=True)

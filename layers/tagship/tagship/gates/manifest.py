@@ -50,4 +50,4 @@ def _listed(items: Sequence[str]) -> str:
     return "; ".join(items[:_MOST_LISTED]) + (f"; and {rest} more" if rest > 0 else "")
 
 
-GATE = Gate(name=_NAME, check=check, computes=True)
+GATE = Gate(name=_NAME, check=check, shares=True)

@@ -78,4 +78,4 @@ def _configured(configuration: Application | None) -> bool:
     return configuration is not None and configuration.gates.promotion is not None
 
 
-GATE = Gate(name=_NAME, check=check, configured=_configured)
+GATE = Gate(name=_NAME, check=check, shares=True, configured=_configured)

@@ -43,4 +43,4 @@ def check(case: Case) -> GateResult:
     return passed(_NAME, f"{tag} is newer than {case.production}, which is deployed now.")
 
 
-GATE = Gate(name=_NAME, check=check, computes=True)
+GATE = Gate(name=_NAME, check=check, shares=True)

@@ -49,4 +49,4 @@ def _drifted(case: Case) -> str:
     return f"If the current version is right, adopt it: {adopt}. If not, restore the previous one. Then retry the release."
 
 
-GATE = Gate(name=_NAME, check=check)
+GATE = Gate(name=_NAME, check=check, shares=True)
