@@ -375,6 +375,19 @@ class FakeFunctions:
 
         return asked
 
+    def list_event_source_mappings(self, *, FunctionName: str = "", **more: str) -> dict[str, Any]:
+        """Without a name, those of every function, on one page."""
+        if FunctionName:
+            named = self.each[FunctionName.partition(":")[0]]
+            return named.list_event_source_mappings(FunctionName=FunctionName, **more)
+        found: list[Any] = []
+        for each in self.each.values():
+            page: dict[str, Any] = {"NextMarker": "0"}
+            while marker := page.get("NextMarker"):
+                page = each.list_event_source_mappings(Marker=marker)
+                found += page["EventSourceMappings"]
+        return {"EventSourceMappings": found}
+
 
 def target(
     client: Any,

@@ -1216,6 +1216,28 @@ def test_a_version_to_restore_exists_with_its_recorded_code():
         target(FakeLambda(refuses={"get_function_configuration": aws_error("AccessDenied")})).exists(RECORDED)
 
 
+def test_the_gates_and_the_plan_read_each_thing_once():
+    function = FakeLambda()
+    target(function).check(RECORDED)
+    target(function).dry_run(artifacts())
+    assert sorted(function.calls) == [
+        "get_account_settings",
+        "get_alias",
+        "get_event_source_mappings",
+        "get_function_configuration",
+        "get_function_url_config",
+        *["get_policy"] * 2,  # the function's, and the current version's
+        "get_ready (a dry run)",
+    ]
+    function.calls.clear()
+    target(function).plan(artifacts(), {}, weighted=True)
+    assert sorted(function.calls) == [
+        "get_alias",
+        *["get_function_configuration"] * 2,  # `$LATEST`, and the current version
+        "get_provisioned_concurrency_config",
+    ]
+
+
 # ---- callers -------------------------------------------------------------------------------------------------------
 
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:orders"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -46,25 +47,34 @@ LATEST = {"FunctionName": "storefront", "Qualifier": "$LATEST"}
 
 
 def test_a_plan_only_reads(client):
-    with Stubber(client) as stub:
-        stub.add_response("get_alias", alias("1", "r1"), ALIAS)
-        stub.add_response(
-            "get_function_configuration", {"CodeSha256": digest(OLD), "RevisionId": "l1"}, LATEST
-        )
-        stub.add_response(
-            "get_function_configuration",
-            {"CodeSha256": digest(OLD)},
-            {"FunctionName": "storefront", "Qualifier": "1"},
-        )
-        stub.add_client_error(
-            "get_provisioned_concurrency_config",
-            "ProvisionedConcurrencyConfigNotFoundException",
-            http_status_code=404,
-            expected_params={"FunctionName": "storefront", "Qualifier": "live"},
-        )
-        change = target(client).plan(artifacts(), {}, weighted=True)
-        stub.assert_no_pending_responses()
+    """At the same time, so in any order."""
+    answers = {
+        ("GetAlias", "live", None): (200, alias("1", "r1")),
+        ("GetFunctionConfiguration", None, "$LATEST"): (
+            200,
+            {"CodeSha256": digest(OLD), "RevisionId": "l1"},
+        ),
+        ("GetFunctionConfiguration", None, "1"): (200, {"CodeSha256": digest(OLD)}),
+        ("GetProvisionedConcurrencyConfig", None, "live"): (
+            404,
+            {"Error": {"Code": "ProvisionedConcurrencyConfigNotFoundException"}},
+        ),
+    }
+
+    def remember(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["asked"] = dict(params)
+
+    def answer(model: Any, context: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
+        asked = context["asked"]
+        assert asked["FunctionName"] == "storefront"
+        status, found = answers.pop((model.name, asked.get("Name"), asked.get("Qualifier")))
+        return SimpleNamespace(status_code=status), found
+
+    client.meta.events.register("provide-client-params.lambda", remember)
+    client.meta.events.register("before-call.lambda", answer)
+    change = target(client).plan(artifacts(), {}, weighted=True)
     assert change.candidate == {**CANDIDATE, "id": ""}
+    assert answers == {}, "each is read once"
 
 
 def test_a_candidate_is_the_pinned_version_uploaded_and_published_in_one_call(client):

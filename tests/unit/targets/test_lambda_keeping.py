@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tagship.model.errors import AwsUnavailable, BaselineMissing, CredentialsRefused, TargetInvalid
-from tagship.targets.lambda_keeping import hold, room_for
+from tagship.targets.lambda_keeping import hold, room_for, storage_of
 from tests.unit.tables import aws_error
 from tests.unit.targets.functions import FakeLambda
 
@@ -76,7 +76,7 @@ def test_a_version_that_is_already_gone_cannot_be_held():
 )
 def test_an_account_with_little_storage_for_code_is_a_warning(used, size, warned):
     functions = FakeLambda(code_used=int(used))
-    said = room_for(functions, size, release="storefront v1.4.0")
+    said = room_for(functions.get_account_settings(), size, release="storefront v1.4.0")
     expected = (
         f"The account's storage for Lambda code is nearly full: {used / GIB:.1f} of 75 GiB are used. Delete old versions "
         "(`tagship retention` shows which), or request a higher quota."
@@ -87,7 +87,7 @@ def test_an_account_with_little_storage_for_code_is_a_warning(used, size, warned
 def test_a_package_that_does_not_fit_is_refused_with_what_to_do():
     functions = FakeLambda(code_used=int(999.9 * GIB), code_quota=1000 * GIB)
     with pytest.raises(TargetInvalid) as refused:
-        room_for(functions, 481 * 1024**2 // 2, release="storefront v1.4.0")
+        room_for(functions.get_account_settings(), 481 * 1024**2 // 2, release="storefront v1.4.0")
     assert str(refused.value) == (
         "storefront v1.4.0: the account's storage for Lambda code is full: 999.9 of 1000 GiB are used, and the release "
         "needs 240.5 MiB. Nothing was changed. Delete old versions (`tagship retention` shows which), or request a "
@@ -101,7 +101,7 @@ def test_a_missing_permission_to_look_at_the_accounts_storage_is_reported():
         "AccessDeniedException", status=403, message="no permission"
     )
     with pytest.raises(CredentialsRefused) as refused:
-        room_for(functions, 1, release="storefront v1.4.0")
+        storage_of(functions, release="storefront v1.4.0")
     assert str(refused.value) == (
         "storefront v1.4.0: looking at the account's storage for code: AWS refused (AccessDeniedException): no permission"
     )

@@ -9,7 +9,8 @@ Callers are named, never moved: docs/decisions/0013-event-sources.md has the rea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     )
 
 _NONE = "ResourceNotFoundException"
+_AT_ONCE = 4
+"""Requests that are made at the same time; a client has 10 connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,33 +46,53 @@ class Caller:
         return self.move.format(function=function, alias=alias, region=region)
 
 
-def callers(client: LambdaClient, *, arn: str, qualifier: str = "") -> list[Caller]:
-    """Without a qualifier, the callers of the unqualified function, which bypass every alias.
+def callers(client: LambdaClient, *, arn: str, qualifier: str) -> list[Caller]:
+    """The callers of one version or alias.
 
     Raises CredentialsRefused, AwsUnavailable.
     """
-    with calling(f"Looking at who calls {_called(arn, qualifier)}", **REFUSED_CREDENTIALS):
+    called = f"{arn}:{qualifier}"
+    with calling(f"Looking at who calls {called}", **REFUSED_CREDENTIALS):
         found = [
             *_permitted(client, arn, qualifier),
-            *_triggers(client, arn, qualifier),
+            *_triggers(_mappings(client, {"FunctionName": f"{_name(arn)}:{qualifier}"}), called),
             *_address(client, arn, qualifier),
         ]
-    return list({each.said: each for each in found}.values())
+    return _each_once(found)
 
 
-def callers_of_versions(client: LambdaClient, *, arn: str, current: str | None = None) -> list[Caller]:
-    """The callers of the current version, and the triggers on any other version.
+def callers_past_aliases(
+    client: LambdaClient, *, arn: str, current: str | None = None
+) -> tuple[list[Caller], list[Caller]]:
+    """The callers of the unqualified function; and those of the current version, and the triggers on any other version.
+
+    All requests are made at the same time.
 
     Raises CredentialsRefused, AwsUnavailable.
     """
-    with calling(f"Looking at who calls a version of {arn}", **REFUSED_CREDENTIALS):
-        permitted = _permitted(client, arn, current) if current else ()
-        found = [replace(each, said=f"{each.said} on version {current}") for each in permitted]
+    with (
+        calling(f"Looking at who calls {arn}", **REFUSED_CREDENTIALS),
+        ThreadPoolExecutor(_AT_ONCE) as pool,
+    ):
+        permitted = pool.submit(list, _permitted(client, arn, ""))
+        of_current = pool.submit(list, _permitted(client, arn, current) if current else iter(()))
         # AWS does not say whether a list by the function's name has those of its versions. So all of the region are read.
-        for mapping in _mappings(client, {}):
+        mappings = pool.submit(list, _mappings(client, {}))
+        address = pool.submit(list, _address(client, arn, ""))
+        itself = [
+            *permitted.result(),
+            *_triggers(mappings.result(), arn, f"{arn}:$LATEST"),
+            *address.result(),
+        ]
+        versions = [replace(each, said=f"{each.said} on version {current}") for each in of_current.result()]
+        for mapping in mappings.result():
             version = mapping["FunctionArn"].removeprefix(f"{arn}:")
             if version.isdecimal():
-                found.append(_trigger(mapping, f" on version {version}"))
+                versions.append(_trigger(mapping, f" on version {version}"))
+    return _each_once(itself), _each_once(versions)
+
+
+def _each_once(found: Iterable[Caller]) -> list[Caller]:
     return list({each.said: each for each in found}.values())
 
 
@@ -108,11 +131,8 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value] if value else []
 
 
-def _triggers(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:
-    wanted = (_called(arn, qualifier), f"{arn}:{qualifier or '$LATEST'}")
-    for mapping in _mappings(client, {"FunctionName": _called(_name(arn), qualifier)}):
-        if mapping["FunctionArn"] in wanted:
-            yield _trigger(mapping)
+def _triggers(mappings: Iterable[EventSourceMappingConfigurationTypeDef], *called: str) -> Iterator[Caller]:
+    return (_trigger(mapping) for mapping in mappings if mapping["FunctionArn"] in called)
 
 
 def _mappings(

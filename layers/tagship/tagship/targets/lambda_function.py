@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -42,7 +43,7 @@ from tagship.targets.kind import (
     brought,
 )
 from tagship.targets.lambda_alias import LambdaTarget
-from tagship.targets.lambda_callers import Caller, callers, callers_of_versions
+from tagship.targets.lambda_callers import Caller, callers, callers_past_aliases
 from tagship.targets.lambda_configuration import differences, digest_of
 from tagship.targets.lambda_keeping import hold
 from tagship.targets.lambda_parts import OF
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
 _FENCE = re.compile(r"\bfence (\d+)\b")
 _REFUSED = REFUSED_CREDENTIALS
+_AT_ONCE = 3
+"""Reads of the function that are made at the same time."""
 _FIRST_SECONDS, _PACE_SECONDS = 1, 2
 """Seconds between two checks of a target that has not settled: after an upload, which is fast, and after any other
 change."""
@@ -76,8 +79,32 @@ class LambdaFunction:
 
     def check(self, current: Revision | None) -> Finding:
         """Checks the function and its alias. A failed update is a warning, because the next one may fix it."""
-        latest = self._configuration("$LATEST")
-        expected, found = function_arn(self.spec, self.spec.function), latest["FunctionArn"]
+        expected, version = function_arn(self.spec, self.spec.function), current["id"] if current else None
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            latest = pool.submit(self._configuration, "$LATEST")
+            alias = pool.submit(self._alias)
+            past = pool.submit(callers_past_aliases, self.client, arn=expected, current=version)
+            warnings = self._changeable(latest.result(), expected)
+            said = self._undrifted(alias.result(), current)
+            bypassing, fixed = past.result()
+        if bypassing:
+            warnings.append(
+                f"Some callers bypass the alias and call {self.spec.function} directly: {_listed(bypassing)}. "
+                "They get a new release at once, before its health is checked, and a rollback does not reach "
+                f"them. Point them at the alias {self.spec.alias}."
+            )
+        if fixed:
+            warnings.append(
+                f"Some callers call a version of {self.spec.function} itself: {_listed(fixed)}. Neither releases nor "
+                f"rollbacks reach them. Point them at the alias {self.spec.alias}."
+            )
+        where = (self.spec.function, self.spec.alias, self.spec.region)
+        remedies = [f"{each.said}: {each.moved_to(*where)}" for each in (*bypassing, *fixed)]
+        return Finding(said=said, warning=" ".join(warnings), remedies=remedies)
+
+    def _changeable(self, latest: Configuration, expected: str) -> list[str]:
+        """Warnings about the function itself. Raises TargetInvalid, CandidateNotReady."""
+        found = latest["FunctionArn"]
         if str(found).removesuffix(":$LATEST") != expected:
             raise TargetInvalid(f"{self._release}: AWS returned {found} instead of {expected}.")
         if latest.get("State") == "Failed":
@@ -90,31 +117,13 @@ class LambdaFunction:
                 f"{self._release}: {self.spec.function} is being changed by someone else. Retry the release "
                 "when that change is done."
             )
-        warnings = []
-        if latest.get("LastUpdateStatus") == "Failed":
-            warnings.append(
-                f"The last update of {self.spec.function} failed: {_reason(latest, 'LastUpdateStatusReason')}."
-            )
-        said = self._undrifted(current)
-        bypassing = callers(self.client, arn=expected)
-        if bypassing:
-            warnings.append(
-                f"Some callers bypass the alias and call {self.spec.function} directly: {_listed(bypassing)}. "
-                "They get a new release at once, before its health is checked, and a rollback does not reach "
-                f"them. Point them at the alias {self.spec.alias}."
-            )
-        fixed = callers_of_versions(self.client, arn=expected, current=current["id"] if current else None)
-        if fixed:
-            warnings.append(
-                f"Some callers call a version of {self.spec.function} itself: {_listed(fixed)}. Neither releases nor "
-                f"rollbacks reach them. Point them at the alias {self.spec.alias}."
-            )
-        where = (self.spec.function, self.spec.alias, self.spec.region)
-        remedies = [f"{each.said}: {each.moved_to(*where)}" for each in (*bypassing, *fixed)]
-        return Finding(said=said, warning=" ".join(warnings), remedies=remedies)
+        if latest.get("LastUpdateStatus") != "Failed":
+            return []
+        return [
+            f"The last update of {self.spec.function} failed: {_reason(latest, 'LastUpdateStatusReason')}."
+        ]
 
-    def _undrifted(self, recorded: Revision | None) -> str:
-        alias = self._alias()
+    def _undrifted(self, alias: Alias | None, recorded: Revision | None) -> str:
         self._one_version(alias)
         if recorded is None:
             return f"{self.spec.function} can be changed."
@@ -186,11 +195,15 @@ class LambdaFunction:
         """Compares the current version with what would be published: the pinned code and `$LATEST`'s configuration."""
         artifact, _ = self._uploaded(artifacts)
         code = base64.b64encode(bytes.fromhex(artifact.sha256)).decode()
-        alias = self._alias()
-        self._one_version(alias)
-        latest = self._readable(self._configuration("$LATEST"))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            reading = pool.submit(self._configuration, "$LATEST")
+            provisioned = pool.submit(self._has_provisioned_concurrency) if weighted else None
+            alias = self._alias()
+            self._one_version(alias)
+            serving = self._configuration(str(alias["FunctionVersion"])) if alias else None
+            latest = self._readable(reading.result())
         candidate: Revision = {"id": "", "digest": digest_of(latest, code), "data": self._data(code)}
-        if alias is None:
+        if alias is None or serving is None:
             return Change(
                 baseline=None,
                 candidate=candidate,
@@ -202,7 +215,7 @@ class LambdaFunction:
                     "Nothing serves traffic now: a rollback would remove the alias again.",
                 ],
             )
-        serving = self._readable(self._configuration(str(alias["FunctionVersion"])))
+        self._readable(serving)
         baseline: Revision = {
             "id": str(alias["FunctionVersion"]),
             "digest": digest_of(serving, serving["CodeSha256"]),
@@ -221,8 +234,8 @@ class LambdaFunction:
                     )
                 ],
             )
-        if weighted:
-            self._refuse_weights(serving, latest)
+        if provisioned:
+            self._refuse_weights(serving, latest, provisioned)
         changed = differences(serving, latest)
         if serving["CodeSha256"] != code:
             changed.append(f"Code: {_short(serving['CodeSha256'])} → {_short(code)} ({_size(artifact)})")
@@ -234,7 +247,9 @@ class LambdaFunction:
             summary=[f"{self.name}: version {baseline['id']} → a new version", *changed],
         )
 
-    def _refuse_weights(self, serving: Configuration, latest: Configuration) -> None:
+    def _refuse_weights(
+        self, serving: Configuration, latest: Configuration, provisioned: Future[bool]
+    ) -> None:
         """Refuses what Lambda would refuse, or not complete, once both versions share the traffic (UpdateAlias,
         `RoutingConfig`)."""
         dead_letters = [(each.get("DeadLetterConfig") or {}).get("TargetArn") for each in (serving, latest)]
@@ -252,7 +267,7 @@ class LambdaFunction:
                 "cannot split traffic between versions that differ in it. Nothing was changed. Use the "
                 "strategy all-at-once for this release, or make that change in a separate release."
             )
-        if self._has_provisioned_concurrency():
+        if provisioned.result():
             raise TargetInvalid(
                 f"{self._release}: {self.name} has provisioned concurrency, and Lambda cannot split traffic "
                 "on such an alias. Nothing was changed. Use the strategy all-at-once, or remove the "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -20,13 +21,15 @@ from tagship.model.records import Revision
 from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared
 from tagship.targets.lambda_configuration import is_dangerous
 from tagship.targets.lambda_function import LambdaFunction
-from tagship.targets.lambda_keeping import room_for
+from tagship.targets.lambda_keeping import room_for, storage_of
 from tagship.targets.lambda_parts import OF, apart, is_absent, joined, part_of, whole
 from tagship.text.words import listed
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import AliasConfigurationResponseTypeDef as Alias
 
+_AT_ONCE = 4
+"""Dry runs that are made at the same time."""
 _NEXT_SECONDS = 1
 """Seconds between two uploads. Each upload has its own invocation, so that a slow one ends before the function's
 timeout."""
@@ -59,8 +62,10 @@ class LambdaFunctions:
 
     def dry_run(self, artifacts: Artifacts) -> Finding:
         """Runs each upload's dry run, and checks that the account has storage for all of them."""
-        sizes = [part.dry_run(artifacts) for part in self.parts]
-        warning = room_for(self.parts[0].client, sum(sizes), release=self._release)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            storage = pool.submit(storage_of, self.parts[0].client, release=self._release)
+            sizes = list(pool.map(lambda part: part.dry_run(artifacts), self.parts))
+        warning = room_for(storage.result(), sum(sizes), release=self._release)
         said = (
             "The upload passed its dry run."
             if len(sizes) == 1

@@ -11,7 +11,7 @@ from tagship.model.errors import BaselineMissing, TargetInvalid
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_lambda.type_defs import CreateAliasRequestTypeDef
+    from mypy_boto3_lambda.type_defs import CreateAliasRequestTypeDef, GetAccountSettingsResponseTypeDef
 
 _ALIAS_CHARACTERS = 128
 _NEARLY_FULL = 0.9
@@ -56,13 +56,20 @@ def _create(client: LambdaClient, request: CreateAliasRequestTypeDef) -> None:
             raise
 
 
-def room_for(client: LambdaClient, size: int, *, release: str) -> str:
-    """A warning if the account has little code storage left; empty if it has enough. `size` is in bytes.
+def storage_of(client: LambdaClient, *, release: str) -> GetAccountSettingsResponseTypeDef:
+    """The account's storage for code.
 
-    Raises TargetInvalid if the release does not fit, CredentialsRefused, AwsUnavailable.
+    Raises CredentialsRefused, AwsUnavailable.
     """
     with calling(f"{release}: looking at the account's storage for code", **REFUSED_CREDENTIALS):
-        found = client.get_account_settings()
+        return client.get_account_settings()
+
+
+def room_for(found: GetAccountSettingsResponseTypeDef, size: int, *, release: str) -> str:
+    """A warning if the account has little code storage left; empty if it has enough. `size` is in bytes.
+
+    Raises TargetInvalid if the release does not fit.
+    """
     used, room = found["AccountUsage"]["TotalCodeSize"], found["AccountLimit"]["TotalCodeSize"]
     gib = f"{used / 1024**3:.1f} of {room / 1024**3:.0f} GiB"
     if used + size > room:
