@@ -379,6 +379,20 @@ def authorize_parameters_by_path() -> None:
     iam_actions.extract_resource_arn = resource_or_path
 
 
+def authorize_batches_of_messages() -> None:
+    """A batch of messages needs the permission to send one, sqs:SendMessage; IAM has no other for it.
+
+    The unmodified engine requires sqs:SendMessageBatch.
+    """
+    action_of = iam_actions._action_from_target
+
+    def action_on_each_message(headers: Any) -> Any:
+        found = action_of(headers)
+        return "SendMessage" if found == "SendMessageBatch" else found
+
+    iam_actions._action_from_target = action_on_each_message
+
+
 def authorize_edge_functions() -> None:
     """A permission to read, change or publish a CloudFront function is checked against that function.
 
@@ -910,6 +924,7 @@ def main() -> None:
     authorize_mail_by_sender()
     authorize_keys_by_alias()
     authorize_parameters_by_path()
+    authorize_batches_of_messages()
     authorize_edge_functions()
     run_edge_function_tests()
     use_the_role_as_principal()

@@ -243,6 +243,15 @@ def test_the_stock_engine_still_requires_permission_on_all_parameters(stock: Eng
         read_with_the_right_to_a_path_alone(stock, "/mine")
 
 
+def test_permission_to_send_a_message_is_enough_for_a_batch(corrected: Engine) -> None:
+    assert queued_with_the_right_to_send_alone(corrected) == ["1"]
+
+
+def test_the_stock_engine_still_requires_another_permission_for_a_batch(stock: Engine) -> None:
+    with pytest.raises(ClientError, match="not authorized"):
+        queued_with_the_right_to_send_alone(stock)
+
+
 def test_permission_on_one_cloudfront_function_allows_exactly_that(corrected: Engine) -> None:
     assert changed_with_the_right_to_one_function(corrected, "mine") == "published"
     with pytest.raises(ClientError, match="not authorized to perform: cloudfront:"):
@@ -954,6 +963,13 @@ def read_with_the_right_to_a_path_alone(engine: Engine, path: str) -> list[Any]:
     below = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/mine"
     reader = client_that_may(engine, "ssm", Action="ssm:GetParametersByPath", Resource=below)
     return list(reader.get_parameters_by_path(Path=path)["Parameters"])
+
+
+def queued_with_the_right_to_send_alone(engine: Engine) -> list[str]:
+    url = engine.client("sqs").create_queue(QueueName=unique())["QueueUrl"]
+    sender = client_that_may(engine, "sqs", Action="sqs:SendMessage", Resource="*")
+    answer = sender.send_message_batch(QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "one"}])
+    return [each["Id"] for each in answer["Successful"]]
 
 
 def put_under_a_policy(engine: Engine, **headers: Any) -> None:
