@@ -21,9 +21,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
 
 def _settled(message: Message, runtime: Runtime) -> bool:
-    settings, sqs = runtime.settings, runtime.aws.client("sqs")
+    settings, client = runtime.settings, runtime.aws.client
     means = Means(
-        client=runtime.aws.client,
+        client=client,
         ledger=runtime.ledger,
         event_bus=settings.event_bus,
         topic=settings.notification_topic,
@@ -33,18 +33,24 @@ def _settled(message: Message, runtime: Runtime) -> bool:
         guards_configuration=settings.guards_configuration,
     )
     try:
-        errand, here = message.errand(), {"queue_url": settings.notices_queue}
-        deliver(errand, means, stage=settings.stage, begins=lambda it: about(it, it["execution"]), **here)
+        errand, queue_url = message.errand(), settings.notices_queue
+        deliver(errand, means, queue_url=queue_url, begins=lambda it: about(it, it["execution"]))
     except (MessageRefused, NeverTaken, EventNotUnderstood) as error:
         logger.error("The channel rejects this message permanently; it is set aside: %s", error)
-        queue.set_aside(sqs, message, queue_url=settings.notices_set_aside)
+        queue.set_aside(client("sqs"), message, queue_url=settings.notices_set_aside)
     except (NotDelivered, SlackFailed, TagshipError, ClientError, BotoCoreError) as error:
         tries, after = message.tries, getattr(error, "after", 0)
         logger.warning("Delivery attempt %d failed; will retry: %s", tries, error)
         metrics.emit_waiting(message.sent, now=runtime.now(), stage=settings.stage)
-        queue.later(sqs, queue_url=settings.notices_queue, receipt=message.receipt, tries=tries, after=after)
+        queue.later(
+            client("sqs"),
+            queue_url=settings.notices_queue,
+            receipt=message.receipt,
+            tries=tries,
+            after=after,
+        )
         return False
     except Exception:  # noqa: BLE001 (whatever it is, those behind it go on)
         logger.exception("This message cannot be processed; it is set aside")
-        queue.set_aside(sqs, message, queue_url=settings.notices_set_aside)
+        queue.set_aside(client("sqs"), message, queue_url=settings.notices_set_aside)
     return True

@@ -7,14 +7,13 @@ import re
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 from botocore.client import BaseClient
 
 from tagship.ledger import freezes
 from tagship.model.schedule import Freeze
-from tests.flow.harness import REGION, ROOT, STAGE, World, client_of
+from tests.flow.harness import ROOT, STAGE, World, client_of
 from tests.slack_server import slack
 from tests.unit.tables import aws_error
 
@@ -98,7 +97,7 @@ def test_a_fact_from_the_stream_is_queued_for_each_channel_and_counted_in_the_me
         [["Stage"]],
     ]
     queued = [json.loads(message["body"])["channel"] for message in waiting(queues["notices"])]
-    assert queued == ["bus", "topic", "slack", "mail", "github", "github-jobs"]
+    assert queued == ["topic", "slack", "mail", "github", "github-jobs"], "its release is not in the ledger"
 
 
 def test_a_poison_stream_record_is_set_aside_and_later_facts_are_queued_once(
@@ -112,7 +111,7 @@ def test_a_poison_stream_record_is_set_aside_and_later_facts_are_queued_once(
     assert world.handlers["broadcast"]({"Records": [poison, good]}, None) == {"batchItemFailures": []}
     (aside,) = waiting(queues["failures"])
     assert json.loads(aside["body"])["keys"] == keys
-    assert len(waiting(queues["notices"])) == 6
+    assert len(waiting(queues["notices"])) == 5
     assert capsys.readouterr().out.count('"DeploymentSucceeded":[1.0]') == 2
 
 
@@ -123,7 +122,8 @@ def test_facts_keep_their_order_while_the_queue_is_down(
     event = load_event("ledger-stream.json")
     with monkeypatch.context() as down:
         world.patch = down
-        world.refuse("SendMessage", aws_error("ServiceUnavailable", status=503))
+        for operation in ("SendMessage", "SendMessageBatch"):
+            world.refuse(operation, aws_error("ServiceUnavailable", status=503))
         failed = [{"itemIdentifier": event["Records"][0]["dynamodb"]["SequenceNumber"]}]
         assert world.handlers["broadcast"](event, None) == {"batchItemFailures": failed}
         poison = {"dynamodb": {"SequenceNumber": "7", "NewImage": {"poison": {"S": "x"}}}}
@@ -134,31 +134,6 @@ def test_facts_keep_their_order_while_the_queue_is_down(
 
 
 # ---- notices -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def queues(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The two queues of notices, a bus and a topic, with the functions' settings."""
-    from tagship import runtime
-
-    sqs = client_of("sqs")
-    urls = {
-        name: sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        for name in ("notices", "aside")
-    }
-    urls["failures"] = sqs.create_queue(QueueName="failures")["QueueUrl"]
-    boto3.client("events", region_name=REGION).create_event_bus(Name="tagship")
-    topic = boto3.client("sns", region_name=REGION).create_topic(Name="tagship")["TopicArn"]
-    for variable, value in (
-        ("TAGSHIP_EVENT_BUS", "tagship"),
-        ("TAGSHIP_NOTIFICATION_TOPIC", topic),
-        ("TAGSHIP_NOTICES_QUEUE", urls["notices"]),
-        ("TAGSHIP_NOTICES_SET_ASIDE", urls["aside"]),
-        ("TAGSHIP_BROADCAST_FAILURES", urls["failures"]),
-    ):
-        monkeypatch.setenv(variable, value)
-    runtime._runtime.cache_clear()
-    return urls
 
 
 def waiting(queue: str) -> list[dict[str, Any]]:

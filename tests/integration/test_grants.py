@@ -38,6 +38,7 @@ NOT_SHOWN = {
     ("*", "sts:TagSession"): "the engine asks for sts:AssumeRole alone",
     ("read_release", "s3:ListBucket"): "without it S3 answers 403, not 404; the engine 404",
     ("preserve", "sqs:SendMessage"): "SAM gives it as well, for the records that Lambda itself gives up",
+    ("broadcast", "events:PutEvents"): "what the bus does not accept is queued: tests/flow/test_broadcast.py",
     ("notify", "kms:Decrypt"): "the engine's topics are not encrypted",
     ("notify", "kms:GenerateDataKey"): "the engine's topics are not encrypted",
     **{
@@ -456,8 +457,8 @@ def _taken_back(here: Deployed) -> Rights:
 def _when_it_has_ended(here: Deployed) -> dict[str, list[Try]]:
     fact = next(fact for fact in here.pipeline.facts(here.tag) if fact["name"] == "Release Aborted")
     channels = ("bus", "topic", "slack", "mail")
-    # Every earlier notice has been delivered by then, and none is left for later tests.
-    for channel in channels:
+    # Every earlier notice has been delivered by then, and none is left for later tests. The bus has no record.
+    for channel in channels[1:]:
         wait_for(lambda: here.pipeline.item(f"NOTICE#{channel}#{fact['sk']}"), f"the ending on {channel}")  # noqa: B023
     stream = {"dynamodb": {"SequenceNumber": "1", "NewImage": here.item(fact["pk"], fact["sk"])}}
     ending = {"fact": {"application": NAME, "tag": here.tag, "seq": fact["seq"]}}

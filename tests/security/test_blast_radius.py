@@ -47,7 +47,7 @@ MAY = {
     "change targets and move traffic": WITH_TARGETS,
     "write any fact": WRITE_ANY_ITEM,
     "record decisions": {"ApprovalPage"},
-    "publish events": {"Notify"},
+    "publish events": {"Broadcast", "Notify"},
     "publish to the topic": {"Notify"},
 }
 

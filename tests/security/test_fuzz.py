@@ -656,7 +656,7 @@ class Anything:
         def call(**arguments: Any) -> dict[str, Any]:
             can_be_sent(arguments)
             self.calls.append((name, arguments))
-            return {}
+            return {"Successful": arguments["Entries"]} if name == "send_message_batch" else {}
 
         return call
 
@@ -742,7 +742,8 @@ def test_a_stream_record_that_is_no_fact_is_set_aside_and_the_next_is_processed(
     bad = data.draw(altered(good) | values)
     assert handler_of(step)({"Records": [bad]}, None) == {"batchItemFailures": []}
     # Never dropped: it is broadcast, preserved or set aside.
-    assert {name for name, _ in runtime.sent} <= {"send_message", "put_object"}
+    kept = {"send_message", "send_message_batch", "put_events", "put_object"}
+    assert {name for name, _ in runtime.sent} <= kept
     assert runtime.sent
     before = len(runtime.sent)
     assert handler_of(step)({"Records": [bad, good]}, None) == {"batchItemFailures": []}
@@ -811,13 +812,14 @@ def test_one_applications_configuration_cannot_suppress_another_applications_fre
         "at": "2026-11-23T10:00:00.000Z",
         "data": {"why": "x", "starts": "2026-11-23T10:00:00.000Z", "ends": "2026-11-23T14:00:00.000Z"},
     }
-    found = readers_of(frozen, "mail", {}, ssm=ssm, stage=STAGE)
+    means = SimpleNamespace(client=lambda _: ssm, ledger=SimpleNamespace(stage=STAGE))
+    found = readers_of(frozen, "mail", {}, means)
     assert found is not None
     assert {"emails": ["team@example.com"]} in found
     assert all(isinstance(address, str) for reader in found for address in reader["emails"])
     assert all(
         isinstance(reader["slackWebhookSecret"], str)
-        for reader in readers_of(frozen, "slack", {}, ssm=ssm, stage=STAGE) or ()
+        for reader in readers_of(frozen, "slack", {}, means) or ()
     )
 
 

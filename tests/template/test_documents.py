@@ -431,7 +431,8 @@ def test_every_shown_extension_is_valid() -> None:
     assert {name for name in known if not name.startswith("_")} <= set(dir(read))
     assert read.label("storefront").startswith(read.type) and read.seconds and not read.problems()
     assert [right.statement()["Effect"] for right in read.rights(None, None)] == ["Allow"]
-    assert channel.CHANNEL.wants("Rollback Failed") and not channel.CHANNEL.wants("Traffic Shifted")
+    failed, shifted = ({"name": name, "data": {}} for name in ("Rollback Failed", "Traffic Shifted"))
+    assert channel.CHANNEL.wants(failed) and not channel.CHANNEL.wants(shifted)
 
 
 @pytest.mark.parametrize("record", [Gate, AnyCheck, Channel, Kind], ids=lambda it: it.__name__)

@@ -79,7 +79,7 @@ ONLY = {
     },
     "ssm:PutParameter": {"StoreConfigurationFunction"},
     "ses:SendRawEmail": {"NotifyFunction"},
-    "events:PutEvents": {"NotifyFunction"},
+    "events:PutEvents": {"BroadcastFunction", "NotifyFunction"},
     "sns:Publish": {"NotifyFunction", "NotificationTopicPolicy", "AlarmTopicPolicy"},
     "lambda:InvokeFunction": {"ReleaseStateMachineRole", "RollbackStateMachineRole"},
     "states:StartExecution": {
@@ -499,7 +499,7 @@ def test_a_function_that_only_reads_the_ledger_cannot_write_it() -> None:
     writing = {"dynamodb:PutItem", "dynamodb:UpdateItem"}
     assert {name for name, actions in rights.items() if actions and not actions & writing} == {
         *("RunGateFunction", "AwaitStableFunction", "CheckHealthFunction"),
-        "PreserveFunction",
+        *("BroadcastFunction", "PreserveFunction"),
     }
 
 

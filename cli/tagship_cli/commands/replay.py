@@ -22,23 +22,26 @@ Examples:
   tagship replay                             resend everything that was set aside
   tagship replay storefront                  send an application's facts to every channel that has not received them
   tagship replay storefront --tag v1.4.0     only the facts of one release
+  tagship replay storefront --bus            also put the facts on the event bus
 \b
-A channel that has already received a notification does not receive it again."""
+A channel that has already received a notification does not receive it again. Only the event bus has no record of
+what it received: with --bus it can receive a fact a second time."""
 )
 @click.argument("application", required=False)
 @click.option("--tag", metavar="TAG", help="Only the facts of this release.")
+@click.option("--bus", is_flag=True, help="Also the event bus, whether it has received these facts or not.")
 @in_a_place
 @options.as_json
-def replay(*, place: Place, application: str | None, tag: str | None, as_json: bool) -> None:
-    """Resend failed notifications to the bus, the topic, Slack, mail and GitHub.
+def replay(*, place: Place, application: str | None, tag: str | None, bus: bool, as_json: bool) -> None:
+    """Resend failed notifications to the topic, Slack, mail and GitHub.
 
     Without APPLICATION, move the notices that were set aside back into their queue. Do this after you have fixed the
     cause. With APPLICATION, queue its facts again from the ledger. Do this for facts that never reached the queue.
     """
-    if tag and not application:
-        raise click.UsageError("--tag requires an application.")
+    if (tag or bus) and not application:
+        raise click.UsageError(f"{'--tag' if tag else '--bus'} requires an application.")
     if application:
-        number = _queued(place, application, tag)
+        number = _queued(place, application, tag, bus=bus)
         message = f"{count(number, 'fact')} of {screen.clean(application)} queued again."
     else:
         _moved_back(place)
@@ -46,15 +49,15 @@ def replay(*, place: Place, application: str | None, tag: str | None, as_json: b
     if as_json:
         screen.result({"application": application, "tag": tag, "stage": place.stage, "facts": number})
     else:
-        screen.say(
-            message,
-            screen.dim("A channel that has already received a notification does not receive it again."),
-        )
+        notes = ["A channel that has already received a notification does not receive it again."]
+        if application and not bus:
+            notes.append("The event bus receives nothing again without --bus.")
+        screen.say(message, *map(screen.dim, notes))
 
 
-def _queued(place: Place, application: str, tag: str | None) -> int:
+def _queued(place: Place, application: str, tag: str | None, *, bus: bool) -> int:
     from tagship.notices import queue
-    from tagship.notices.channels import wanting
+    from tagship.notices.channels import BUS, wanting
 
     url = place.output("NoticesQueueUrl")
     number = 0
@@ -62,7 +65,8 @@ def _queued(place: Place, application: str, tag: str | None) -> int:
         ledger = place.ledger
         facts: Any = ledger.facts_of(application, tag) if tag else ledger.facts_in_order(application)
         for fact in facts:
-            queue.publish(fact, wanting(fact["name"]), sqs=place.client("sqs"), queue_url=url)
+            channels = [channel for channel in wanting(fact) if bus or channel != BUS]
+            queue.publish(fact, channels, sqs=place.client("sqs"), queue_url=url)
             number += 1
     if not number:
         raise Failed(

@@ -30,7 +30,16 @@ def test_an_applications_facts_are_queued_again_for_every_interested_channel(sta
         "stage": "development",
         "facts": len(facts),
     }
-    assert {message["channel"] for message in queued(stage)} >= {"bus", "topic"}
+    assert {message["channel"] for message in queued(stage)} >= {"topic", "slack", "mail"}
+
+
+def test_the_event_bus_receives_facts_again_only_on_request(stage):
+    """It has no record of what it received, and an old fact could set off a rule once more."""
+    stage.release("v1.4.0").waiting()
+    assert "nothing again without --bus" in stage.run("replay", "storefront").stdout
+    assert "bus" not in {message["channel"] for message in queued(stage)}
+    assert "without --bus" not in stage.run("replay", "storefront", "--bus").stdout
+    assert {message["channel"] for message in queued(stage)} == {"bus"}
 
 
 def test_an_application_without_facts_is_reported(stage):
@@ -39,8 +48,9 @@ def test_an_application_without_facts_is_reported(stage):
     assert "has no facts of storefront" in result.stderr
 
 
-def test_a_tag_without_an_application_is_refused(stage):
-    assert stage.run("replay", "--tag", "v1.4.0").exit_code == 2
+@pytest.mark.parametrize("option", [("--tag", "v1.4.0"), ("--bus",)])
+def test_a_tag_or_the_bus_without_an_application_is_refused(stage, option):
+    assert stage.run("replay", *option).exit_code == 2
 
 
 @pytest.mark.parametrize("underway", [False, True])

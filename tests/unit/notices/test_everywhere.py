@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -35,7 +36,8 @@ def secret(application):
 
 
 def readers(ssm, channel, freeze=FROZEN):
-    return readers_of(freeze, channel, {}, ssm=ssm, stage="production")
+    means = SimpleNamespace(client=lambda _: ssm, ledger=SimpleNamespace(stage="production"))
+    return readers_of(freeze, channel, {}, means)
 
 
 def test_each_reader_is_notified_once_for_any_number_of_applications(ssm):

@@ -155,17 +155,19 @@ def test_unhealthy_checks_are_sent():
     assert (
         notice_about("Health Checked", checked, level=Level.PROBLEMS).text == "health after step 1: unhealthy"
     )
+    assert is_sent(fact("Health Checked", checked), Level.PROBLEMS)
     assert notice_about("Health Checked", checked | {"verdict": "healthy"}) is None
+    assert not is_sent(fact("Health Checked", checked | {"verdict": "healthy"}))
 
 
 @pytest.mark.parametrize("name", ["Lock Acquired", "Link Refused", "Gates Passed", "Something New"])
 def test_facts_that_nobody_needs_are_not_sent(name):
-    assert not is_sent(name)
+    assert not is_sent(fact(name))
     assert notice_about(name) is None
 
 
 def test_every_sent_fact_has_a_description():
-    assert {kind for kind in FactKind if is_sent(kind)} <= set(_WORDS)
+    assert {kind for kind in FactKind if is_sent(fact(kind))} <= set(_WORDS)
 
 
 @given(st.text(max_size=80), st.text(max_size=80))

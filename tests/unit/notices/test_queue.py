@@ -11,7 +11,7 @@ from moto import mock_aws
 from tagship.model.errors import AwsUnavailable
 from tagship.notices import queue
 from tagship.notices.channels import CHANNELS, wanting
-from tests.unit.notices.facts import FACT
+from tests.unit.notices.facts import FACT, fact
 from tests.unit.tables import aws_error
 
 
@@ -74,7 +74,7 @@ def test_retries_wait_longer_each_time(tries, seconds):
 
 def test_an_unavailable_queue_is_retried():
     class Sqs:
-        def send_message(self, **_):
+        def send_message_batch(self, **_):
             raise aws_error("ServiceUnavailable", status=503)
 
     with pytest.raises(AwsUnavailable, match="Traffic Shifted"):
@@ -82,5 +82,67 @@ def test_an_unavailable_queue_is_retried():
 
 
 def test_every_fact_goes_to_the_bus_and_only_notifiable_ones_to_people():
-    assert wanting("Lock Acquired") == ["bus"]
-    assert wanting("Release Succeeded") == list(CHANNELS)
+    assert wanting(fact("Lock Acquired")) == ["bus"]
+    assert wanting(fact("Health Checked", {"verdict": "healthy"})) == ["bus"]
+    assert wanting(fact("Release Succeeded")) == list(CHANNELS)
+
+
+class Queue:
+    """Accepts the messages of some groups; the others it names as rejected, or not at all."""
+
+    def __init__(self, *, accepts=lambda group: True, names_the_rest=True):
+        self.accepts, self.names_the_rest = accepts, names_the_rest
+        self.groups, self.sizes = [], []
+
+    def send_message_batch(self, *, QueueUrl, Entries):
+        self.sizes.append(len(Entries))
+        accepted = [each for each in Entries if self.accepts(each["MessageGroupId"])]
+        self.groups += [each["MessageGroupId"] for each in accepted]
+        failed = [{"Id": each["Id"], "Code": "InternalError"} for each in Entries if each not in accepted]
+        return {
+            "Successful": [{"Id": each["Id"]} for each in accepted],
+            **({"Failed": failed} if failed and self.names_the_rest else {}),
+        }
+
+
+def test_a_facts_messages_are_one_request():
+    sqs = Queue()
+    queue.publish(FACT, list(CHANNELS), sqs=sqs, queue_url="q")
+    assert sqs.sizes == [len(CHANNELS)]
+    queue.publish(FACT, [], sqs=sqs, queue_url="q")
+    assert sqs.sizes == [len(CHANNELS)], "nothing to send is no request"
+
+
+@pytest.mark.parametrize(
+    "names_the_rest, reason", [(True, "InternalError"), (False, "no answer")], ids=["failed", "missing"]
+)
+def test_a_partly_rejected_batch_is_retried(names_the_rest, reason):
+    """The request succeeds, and only its answer says that a message was not queued."""
+    sqs = Queue(accepts=lambda group: group != "slack-storefront", names_the_rest=names_the_rest)
+    with pytest.raises(AwsUnavailable, match=rf"slack-storefront \({reason}\)\.$"):
+        queue.publish(FACT, ["topic", "slack", "mail"], sqs=sqs, queue_url="q")
+    assert sqs.groups == ["topic-storefront", "mail-storefront"]
+
+
+def test_many_readers_are_queued_in_tens_and_a_rejected_one_stops_no_other():
+    readers = [{"emails": [f"{number}@example.com"]} for number in range(23)]
+    refused = queue.line_of("mail", readers[3])
+    sqs = Queue(accepts=lambda group: group != refused)
+    with pytest.raises(AwsUnavailable, match=refused):
+        queue.one_by_one(FACT, "mail", readers, sqs=sqs, queue_url="q")
+    assert sqs.sizes == [10, 10, 3]
+    assert len(sqs.groups) == 22
+
+
+def test_the_longest_messages_fit_into_one_request():
+    """A reader comes from a parameter, which has 8 KiB at most."""
+    readers = [{"emails": [f"{number}{chr(0x1F600) * 2048}"]} for number in range(10)]
+    sent = []
+
+    class Sqs:
+        def send_message_batch(self, *, QueueUrl, Entries):
+            sent.extend(Entries)
+            return {"Successful": Entries}
+
+    queue.one_by_one(FACT, "mail", readers, sqs=Sqs(), queue_url="q")
+    assert sum(len(each["MessageBody"].encode()) for each in sent) < 2**20

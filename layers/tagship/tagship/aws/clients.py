@@ -44,6 +44,8 @@ ASKED_BRIEFLY = Config(
     connect_timeout=1, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 1}
 )
 """For a team's own function that moves traffic: it ends before each function that may call it; the flow retries it."""
+TRIED_ONCE = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
+"""For a call that has another way if it fails: at most 3 s."""
 QUICK = Config(
     connect_timeout=2,
     read_timeout=4,

@@ -108,6 +108,16 @@ def waiting(ledger: Ledger, application: str, tag: str) -> list[Job]:
     return [job for job in found if is_open(ledger, application, job)]
 
 
+def have_asked(ledger: Ledger, application: str, tag: str) -> bool:
+    """Whether any job asked for a release's tag, answered or not."""
+    return ledger.get(*_place(application, tag)) is not None
+
+
+def read_ahead(ledger: Ledger, application: str, tag: str) -> None:
+    """Reads with one request a release's record and the jobs that asked for its tag."""
+    releases.read_ahead(ledger, application, tag, _place(application, tag)[1])
+
+
 def is_open(ledger: Ledger, application: str, job: Job) -> bool:
     """Whether a job still waits for its answer."""
     now: datetime = ledger.now()

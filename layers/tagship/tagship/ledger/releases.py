@@ -12,9 +12,9 @@ from tagship.model.errors import ApplicationUnknown, LedgerBusy, LockHeld, LockL
 from tagship.model.facts import ENDING_KINDS, ENDINGS, FactKind
 from tagship.model.proposal import is_proposal
 from tagship.model.records import (
-    ConfigurationRecord,
     CurrentRecord,
     FactRecord,
+    Known,
     NewRelease,
     ReleaseKey,
     ReleaseRecord,
@@ -381,18 +381,18 @@ def ending_of(ledger: Ledger, application: str, tag: str, attempt: int) -> FactR
     return max((fact for fact in found if fact), key=lambda fact: int(fact["seq"]), default=None)
 
 
-def about(ledger: Ledger, fact: FactRecord) -> tuple[ReleaseRecord | None, ConfigurationRecord | None]:
-    """The release that a fact is about, and the configuration that applies to it.
+def about(ledger: Ledger, fact: FactRecord) -> Known:
+    """The release that a fact is about, with the configuration that applies to it.
 
     A freeze is about no release: it gets the configuration of the current release, if any.
+
+    Raises ApplicationUnknown if the ledger has no record of the fact's release.
     """
     if fact["tag"]:
-        record = get(ledger, fact["application"], fact["tag"])
-        return record, record["configuration"]
+        return cast("Known", get(ledger, fact["application"], fact["tag"]))
     running = current(ledger, fact["application"])
-    if running is None:
-        return None, None
-    return None, get(ledger, fact["application"], running["tag"])["configuration"]
+    configuration = get(ledger, fact["application"], running["tag"])["configuration"] if running else None
+    return {"configuration": configuration}
 
 
 def moving(ledger: Ledger, *, application: str, tag: str, attempt: int, step: int) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tagship.aws.calls import calling
 from tagship.model.errors import AwsUnavailable
@@ -40,6 +44,27 @@ def publish(fact: FactRecord, *, events: EventBridgeClient, event_bus: str) -> N
         raise AwsUnavailable(
             f"The event bus rejected {fact['name']!r}: {answer['Entries'][0].get('ErrorCode')}"
         )
+
+
+@dataclass(slots=True, kw_only=True)
+class EventBus:
+    """The bus for one batch of facts. After a failure it is not asked again: it delays a batch once."""
+
+    events: EventBridgeClient
+    name: str
+    failed: Callable[[Exception], None]
+    """Is called with the failure."""
+    down: bool = False
+
+    def accepts(self, fact: FactRecord) -> bool:
+        """Puts a fact on the bus; False if that must be tried again later."""
+        if not self.down:
+            try:
+                publish(fact, events=self.events, event_bus=self.name)
+            except (AwsUnavailable, ClientError, BotoCoreError) as error:
+                self.down = True
+                self.failed(error)
+        return not self.down
 
 
 def take(fact: Fact, _: Known, means: Means) -> None:

@@ -47,10 +47,14 @@ class Means:
 class Channel:
     """Which facts a channel wants, and how it sends one."""
 
-    wants: Callable[[str], bool]
-    """By the fact's name."""
+    wants: Callable[[Fact], bool]
+    """By the fact alone: its name and its data."""
     take: Callable[[Fact, Known, Means], None]
     """Raises if the channel did not accept it: it is retried."""
+    has_recipients: Callable[[Fact, Known, Ledger], bool] | None = None
+    """Whether a release's application has a recipient for a fact, by what the ledger has of the release; None if there
+    always is one. Without a recipient, the fact is not queued for this channel.
+    """
     readers: Callable[[str, Notifications], list[Notifications]] | None = None
     """The recipients in an application's configuration, one by one; None for a channel that needs no recipient."""
     each_alone: bool = False

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tagship.ledger import jobs, releases
+from tagship.ledger.table import Ledger
+from tagship.model.errors import ApplicationUnknown
 from tagship.model.records import Known, configured
 from tagship.model.schedule import EVERY_APPLICATION
 from tagship.notices import bus, everywhere, github, github_jobs, mail, slack, topic
-from tagship.notices.channel import Channel, Fact, level_of, notifications
-from tagship.notices.notice import notice_of
+from tagship.notices.channel import Channel, Fact, Means, level_of, notifications
+from tagship.notices.notice import is_sent
 
-if TYPE_CHECKING:
-    from mypy_boto3_ssm import SSMClient
-
+BUS = "bus"
+_NOT_UNDERSTOOD = (AttributeError, LookupError, TypeError, ValueError)
+"""From a record that Tagship does not write: `notify` sets its notices aside, and each channel's alone."""
 CHANNELS: Mapping[str, Channel] = {
-    "bus": bus.CHANNEL,
+    BUS: bus.CHANNEL,
     "topic": topic.CHANNEL,
     "slack": slack.CHANNEL,
     "mail": mail.CHANNEL,
@@ -24,14 +27,37 @@ CHANNELS: Mapping[str, Channel] = {
 }
 
 
-def wanting(name: str) -> list[str]:
-    """The channels that want facts of this name."""
-    return [channel for channel, about in CHANNELS.items() if about.wants(name)]
+def wanting(fact: Fact) -> list[str]:
+    """The channels that want a fact, whichever of them its application uses."""
+    return [channel for channel, about in CHANNELS.items() if about.wants(fact)]
 
 
-def readers_of(
-    fact: Fact, channel: str, record: Known, *, ssm: SSMClient, stage: str
-) -> list[dict[str, object]] | None:
+def reaching(fact: Fact, ledger: Ledger) -> list[str]:
+    """Of the channels that want a fact, those that may have a recipient, by what the ledger has of its release.
+
+    All of them if the ledger does not say: for a fact about no release (a freeze), and without a valid configuration.
+
+    Raises AwsUnavailable.
+    """
+    wanted = wanting(fact)
+    if not fact["tag"] or not any(CHANNELS[channel].has_recipients for channel in wanted):
+        return wanted
+    jobs.read_ahead(ledger, fact["application"], fact["tag"])
+    try:
+        record = releases.about(ledger, fact)
+        if not configured(record):
+            return wanted
+        return [channel for channel in wanted if _has_recipients(channel, fact, record, ledger)]
+    except (ApplicationUnknown, *_NOT_UNDERSTOOD):
+        return wanted
+
+
+def _has_recipients(channel: str, fact: Fact, record: Known, ledger: Ledger) -> bool:
+    has_recipients = CHANNELS[channel].has_recipients
+    return has_recipients is None or has_recipients(fact, record, ledger)
+
+
+def readers_of(fact: Fact, channel: str, record: Known, means: Means) -> list[dict[str, object]] | None:
     """The recipients that get a separate message each; None if one message is for all of them.
 
     Raises AwsUnavailable.
@@ -41,15 +67,14 @@ def readers_of(
         return None
     if fact["application"] == EVERY_APPLICATION:
         return everywhere.readers(
-            everywhere.configured(ssm, stage),
+            everywhere.configured(means.client("ssm"), means.ledger.stage),
             about.readers,
-            lambda level: notice_of(fact, {}, level=level) is not None,
+            lambda level: is_sent(fact, level),
         )
     found = about.readers(fact["application"], notifications(record)) if about.each_alone else []
     if len(found) < 2:
         return None
-    sent = notice_of(fact, record, level=level_of(record)) is not None
-    return [dict(reader) for reader in found] if sent else []
+    return [dict(reader) for reader in found] if is_sent(fact, level_of(record)) else []
 
 
 def addressed_to(reader: Mapping[str, Any], record: Known) -> Known:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 from tagship.ledger import notices, releases
 from tagship.model.records import Known
@@ -18,7 +17,6 @@ def deliver(
     errand: Errand,
     means: Means,
     *,
-    stage: str,
     queue_url: str,
     begins: Callable[[Fact], None] = lambda _: None,
 ) -> None:
@@ -37,7 +35,7 @@ def deliver(
     begins(fact)
     record = _record(fact, means)
     if not reader:
-        readers = readers_of(fact, channel, record, ssm=means.client("ssm"), stage=stage)
+        readers = readers_of(fact, channel, record, means)
         if readers is not None:  # also if that was done before: nobody gets a notice twice
             queue.one_by_one(fact, channel, readers, sqs=means.client("sqs"), queue_url=queue_url)
             notices.record_sent(means.ledger, fact, channel)
@@ -50,7 +48,4 @@ def deliver(
 
 def _record(fact: Fact, means: Means) -> Known:
     """The release that a fact is about, with the configuration that applies to it; empty for all applications."""
-    if fact["application"] == EVERY_APPLICATION:
-        return {}
-    record, configuration = releases.about(means.ledger, fact)
-    return {**cast("Known", record or {}), "configuration": configuration}
+    return {} if fact["application"] == EVERY_APPLICATION else releases.about(means.ledger, fact)

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 from tagship.aws import web
 from tagship.aws.hosts import address_problem
 from tagship.aws.secrets import SecretRefused, secret
+from tagship.ledger.table import Ledger
 from tagship.model.facts import ENDINGS, FactKind, Level
 from tagship.model.records import Known
 from tagship.model.release import Status
@@ -202,4 +203,10 @@ def _repository(fact: Fact, record: Known, means: Means, wanted: Mapping[str, An
     return Repository(name=wanted["repository"], token=token, api=api)
 
 
-CHANNEL = Channel(wants=FACTS.__contains__, take=take)
+def has_recipients(_: Fact, record: Known, __: Ledger) -> bool:
+    """Whether the application names a token, and the release a commit."""
+    wanted = notifications(record).get("github")
+    return bool(wanted and wanted.get("tokenSecret") and record.get("manifest"))
+
+
+CHANNEL = Channel(wants=lambda fact: fact["name"] in FACTS, take=take, has_recipients=has_recipients)

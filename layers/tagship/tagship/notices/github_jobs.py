@@ -9,6 +9,7 @@ from __future__ import annotations
 from tagship.aws.hosts import address_problem
 from tagship.aws.secrets import ApplicationSecrets, secret
 from tagship.ledger import jobs
+from tagship.ledger.table import Ledger
 from tagship.model.facts import ENDINGS, FactKind
 from tagship.model.job import Job, Rule, Verdict
 from tagship.model.records import Known
@@ -104,4 +105,9 @@ def _repository(job: Job, rule: Rule, application: str, means: Means) -> Reposit
         raise NotDelivered(f"GitHub: the secret {name} {error}.") from None
 
 
-CHANNEL = Channel(wants=FACTS.__contains__, take=take)
+def has_recipients(fact: Fact, _: Known, ledger: Ledger) -> bool:
+    """Whether a job has asked for the release. One that asks later is answered with its own fact, from the ledger."""
+    return fact["name"] == FactKind.JOB_WAITING or jobs.have_asked(ledger, fact["application"], fact["tag"])
+
+
+CHANNEL = Channel(wants=lambda fact: fact["name"] in FACTS, take=take, has_recipients=has_recipients)

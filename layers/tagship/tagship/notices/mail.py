@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from tagship.aws.calls import calling, code_of, message_of
+from tagship.ledger.table import Ledger
 from tagship.model.records import Known
 from tagship.notices.channel import Channel, Fact, Means, NeverTaken, level_of, notifications, texts
 from tagship.notices.notice import Notice, is_sent, notice_of
@@ -90,19 +91,25 @@ def _template() -> Template:
 
 def take(fact: Fact, record: Known, means: Means) -> None:
     """Raises NeverTaken, AwsUnavailable, or AWS's own refusal."""
-    settings = notifications(record)
-    if settings.get("emails") and (notice := notice_of(fact, record, level=level_of(record))):
+    emails = notifications(record).get("emails")
+    if emails and (notice := notice_of(fact, record, level=level_of(record))):
         send(
             notice,
-            to=tuple(settings["emails"]),
+            to=tuple(emails),
             sender=means.sender,
             ses=means.client("ses"),
         )
 
 
+def has_recipients(fact: Fact, record: Known, _: Ledger) -> bool:
+    """Whether the application names an address, and gets this fact at its level."""
+    return bool(notifications(record).get("emails")) and is_sent(fact, level_of(record))
+
+
 CHANNEL = Channel(
     wants=is_sent,
     take=take,
+    has_recipients=has_recipients,
     readers=lambda _, settings: [{"emails": [address]} for address in texts(settings.get("emails"))],
     each_alone=True,
 )

@@ -51,18 +51,17 @@ class Notice:
         return f"{application} {self.tag}".strip()
 
 
-def is_sent(name: str) -> bool:
-    """Whether people get facts of this name at any level."""
-    kind = FactKind.of(name)
-    return kind is not None and kind.level is not None
+def is_sent(fact: FactRecord, level: Level = Level.EVERYTHING) -> bool:
+    """Whether people get this fact at a level; without one, whether they get it at any."""
+    kind = FactKind.of(fact["name"])
+    if kind is None or kind.level is None or not level.includes(kind.level):
+        return False
+    return fact["name"] != FactKind.HEALTH_CHECKED or fact["data"].get("verdict") != "healthy"
 
 
 def notice_of(fact: FactRecord, record: Known, *, level: Level) -> Notice | None:
     """None for a fact that is not sent at this level."""
-    kind = FactKind.of(fact["name"])
-    if kind is None or kind.level is None or not level.includes(kind.level):
-        return None
-    if fact["name"] == FactKind.HEALTH_CHECKED and fact["data"]["verdict"] == "healthy":
+    if not is_sent(fact, level):
         return None
     words = describe(fact)
     took = ""

@@ -9,20 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tagship.aws.calls import calling
 from tagship.ledger.notices import address
-from tagship.model.errors import EventNotUnderstood
+from tagship.model.errors import AwsUnavailable, EventNotUnderstood
 from tagship.model.records import FactRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 _LATER = (2, 4, 8, 16, 32, 64, 128, 300)
 """Seconds until a message is retried, by the number of attempts; the last value applies to all later ones."""
+_MANY = 10
+"""The limit of SendMessageBatch. All of its messages may have 1 MiB together; the longest, with a reader from a parameter of
+8 KiB, has less than a tenth of that.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,16 +125,16 @@ def publish(fact: FactRecord, channels: Iterable[str], *, sqs: SQSClient, queue_
 
     Raises AwsUnavailable if the queue does not accept all of them.
     """
-    with calling(f"Queueing {fact['name']!r}"):
-        for channel in channels:
-            sqs.send_message(
-                QueueUrl=queue_url,
-                MessageBody=json.dumps(
-                    {"channel": channel, "application": fact["application"], "fact": address(fact)}
-                ),
-                MessageGroupId=f"{channel}-{fact['application']}",
-                MessageDeduplicationId=f"{channel}-{fact['digest']}",
-            )
+    body = {"application": fact["application"], "fact": address(fact)}
+    messages = [
+        _message(
+            {"channel": channel, **body},
+            group=f"{channel}-{fact['application']}",
+            deduplication=f"{channel}-{fact['digest']}",
+        )
+        for channel in channels
+    ]
+    _send(messages, about=fact, sqs=sqs, queue_url=queue_url)
 
 
 def one_by_one(
@@ -144,22 +149,57 @@ def one_by_one(
 
     Raises AwsUnavailable if the queue does not accept all of them.
     """
-    with calling(f"Queueing {fact['name']!r}"):
-        for reader in readers:
-            line = line_of(channel, reader)
-            sqs.send_message(
-                QueueUrl=queue_url,
-                MessageBody=json.dumps(
-                    {
-                        "channel": channel,
-                        "application": fact["application"],
-                        "fact": address(fact),
-                        "reader": reader,
-                    }
-                ),
-                MessageGroupId=line,
-                MessageDeduplicationId=f"{line}-{fact['digest']}",
-            )
+    body = {"channel": channel, "application": fact["application"], "fact": address(fact)}
+    messages = []
+    for reader in readers:
+        line = line_of(channel, reader)
+        messages.append(
+            _message({**body, "reader": reader}, group=line, deduplication=f"{line}-{fact['digest']}")
+        )
+    _send(messages, about=fact, sqs=sqs, queue_url=queue_url)
+
+
+def _message(
+    body: Mapping[str, object], *, group: str, deduplication: str
+) -> SendMessageBatchRequestEntryTypeDef:
+    return {
+        "Id": "",
+        "MessageBody": json.dumps(body),
+        "MessageGroupId": group,
+        "MessageDeduplicationId": deduplication,
+    }
+
+
+def _send(
+    messages: Sequence[SendMessageBatchRequestEntryTypeDef],
+    *,
+    about: FactRecord,
+    sqs: SQSClient,
+    queue_url: str,
+) -> None:
+    """Messages of different groups, so that a rejected one is overtaken by none of its own.
+
+    Raises AwsUnavailable if the queue does not accept all of them. Those that it accepted are not queued again within five
+    minutes, because of their deduplication id.
+    """
+    rejected: list[str] = []
+    for begin in range(0, len(messages), _MANY):
+        batch: list[SendMessageBatchRequestEntryTypeDef] = [
+            {**message, "Id": str(number)} for number, message in enumerate(messages[begin : begin + _MANY])
+        ]
+        with calling(f"Queueing {about['name']!r}"):
+            answer = sqs.send_message_batch(QueueUrl=queue_url, Entries=batch)
+        accepted = {each["Id"] for each in answer.get("Successful", ())}
+        reasons = {each["Id"]: each.get("Code", "") for each in answer.get("Failed", ())}
+        rejected += [
+            f"{each['MessageGroupId']} ({reasons.get(each['Id']) or 'no answer'})"
+            for each in batch
+            if each["Id"] not in accepted
+        ]
+    if rejected:
+        raise AwsUnavailable(
+            f"Queueing {about['name']!r}: the queue did not accept the messages for {', '.join(rejected)}."
+        )
 
 
 def line_of(channel: str, reader: Mapping[str, object]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from tagship.ledger.notices import Thread, record_sent, was_sent
+from tagship.ledger.table import Ledger
 from tagship.model.facts import ENDING_KINDS, FactKind, Level
 from tagship.model.records import Known
 from tagship.model.schedule import EVERY_APPLICATION
@@ -67,9 +68,7 @@ def take(fact: Fact, record: Known, means: Means) -> None:
     name = notifications(record).get("slackWebhookSecret")
     if not name:
         return
-    # the outcome of a request is posted wherever the request was, at any level
-    level = Level.EVERYTHING if fact["name"] in _FOLLOWS else level_of(record)
-    if notice := notice_of(fact, record, level=level):
+    if notice := notice_of(fact, record, level=_level(fact, record)):
         found = webhooks(secrets_of(fact, record, means, "slack"), name, hosts=means.slack_hosts)
         shared = _shared_channel(found) if fact["application"] == EVERY_APPLICATION else ""
         if shared and was_sent(means.ledger, fact, shared):
@@ -89,6 +88,16 @@ def take(fact: Fact, record: Known, means: Means) -> None:
             record_sent(means.ledger, fact, shared)
 
 
+def has_recipients(fact: Fact, record: Known, _: Ledger) -> bool:
+    """Whether the application names a secret with its channel, and gets this fact at its level."""
+    return bool(notifications(record).get("slackWebhookSecret")) and is_sent(fact, _level(fact, record))
+
+
+def _level(fact: Fact, record: Known) -> Level:
+    """The outcome of a request is posted wherever the request was, at any level."""
+    return Level.EVERYTHING if fact["name"] in _FOLLOWS else level_of(record)
+
+
 def _shared_channel(found: Webhooks) -> str:
     """The name under which a channel accepts a fact about all applications: several applications can share it."""
     place = f"{found.bot.api} {found.bot.channel}" if found.bot else found.channel
@@ -100,8 +109,9 @@ def _thread(fact: Fact, bot: Bot, means: Means) -> Thread:
 
 
 CHANNEL = Channel(
-    wants=lambda name: is_sent(name) and name != _ASKED,
+    wants=lambda fact: is_sent(fact) and fact["name"] != _ASKED,
     take=take,
+    has_recipients=has_recipients,
     readers=lambda application, settings: [
         {"application": application, "slackWebhookSecret": name}
         for name in texts([settings.get("slackWebhookSecret")])

@@ -79,10 +79,15 @@ class StreamRecord:
         """Raises FactChanged for a fact that was changed, converted from another item, or deleted: Tagship's code never
         does that.
         """
-        if self.event not in ("INSERT", ""):
+        if not self.inserted:
             raise FactChanged(
                 f"{self.title} changes an existing record ({self.event}). Run tagship audit verify."
             )
+
+    @property
+    def inserted(self) -> bool:
+        """Whether it is new: neither changed, nor converted from another item, nor deleted."""
+        return self.event in ("INSERT", "")
 
     @property
     def title(self) -> str:
