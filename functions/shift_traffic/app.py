@@ -25,21 +25,16 @@ def handler(event: Event, runtime: Runtime) -> Event:
     every = look_every(release.configuration.health, deployment_seconds=settings.deployment_seconds)
     settle_seconds = release.kind.settle_seconds
     step_seconds = longest_step(bake, every=every, health_seconds=settings.health_seconds) + settle_seconds
-    lock.renew(
-        release.ledger,
-        application=release.application,
-        fence=fence,
-        seconds=step_seconds + settings.rollback_seconds + lock.SPARE_SECONDS,
-    )
     data = {"percent": percent, "bake": bake, "step": index + 1, "of": deployment["count"], "fence": fence}
     shift(
         release.ledger,
-        release.target(),
+        release.target,
         release.record,
         release.fact(FactKind.TRAFFIC_SHIFTED, key=key, data=data),
         percent=percent,
         step=index,
         fence=fence,
+        seconds=step_seconds + settings.rollback_seconds + lock.SPARE_SECONDS,
     )
     following = [each["needs"] for each in deployment["steps"][index + 1 :]]
     return {

@@ -89,14 +89,15 @@ def is_outdated(ledger: Ledger, record: ReleaseRecord, *, execution: str = "") -
 def _went_first(ledger: Ledger, record: ReleaseRecord) -> str:
     """Who changed the baseline of this release's plan, in words; empty if nobody did.
 
-    Before people were asked it held the lock, so only later facts count.
+    Before people were asked it held the lock, so only later facts count. A step that has just taken the lock knows them if
+    its own fact follows the ones that it has verified.
     """
     key = (record["application"], record["tag"], record["attempt"])
     request = ledger.fact(*key, FactKind.APPROVAL_REQUESTED, of_planning(record["plan"].get("planning", 1)))
     if request is None:
         return ""
     own = (record["tag"], record["attempt"])
-    for fact in reversed([*ledger.facts_in_order(record["application"], after=int(request["seq"]))]):
+    for fact in reversed(ledger.facts_since(record["application"], int(request["seq"]) + 1)):
         kind = FactKind.of(fact["name"])
         if kind in _CHANGES and (fact["tag"], fact["attempt"]) != own:
             return f"{fact['tag']} {_CHANGES[kind]}"

@@ -55,7 +55,9 @@ class Anchor:
 def read(ledger: Ledger, application: str, *, since: int = 1) -> tuple[HeadRecord | None, list[FactRecord]]:
     """The head, and the facts of an application from a number on, consistent with each other while others write."""
     before = head_of(ledger, application)
-    facts = list(ledger.facts_in_order(application, after=since - 1))
+    facts = ledger.read_facts_since(application, since)
+    if before and (_number(facts[-1]) if facts else since - 1) <= int(before["last"]):
+        return before, facts
     after = head_of(ledger, application)
     if before and after and before != after:
         # Someone wrote while we read: facts after our first read of the head are left for the next run.

@@ -245,21 +245,30 @@ def renew(ledger: Ledger, *, application: str, fence: int, seconds: int) -> Lock
     """
     ends = timestamp(ledger.now() + timedelta(seconds=seconds))
     try:
-        ledger.write(
-            ledger.update(
-                application_key(application),
-                LOCK,
-                only_if="#fence = :fence AND attribute_exists(#tag)",
-                values={":fence": fence},
-                leaseEnds=ends,
-            )
-        )
+        ledger.write(renewed(ledger, application=application, fence=fence, seconds=seconds))
     except Refused as refused:
-        raise LockLost(
-            f"{application}: this execution's fencing number {fence} is no longer the newest, or its lease has "
-            "ended. It has changed nothing since then and can no longer change anything."
-        ) from refused
+        raise lost(application, fence) from refused
     return Lock(fence=fence, leaseEnds=ends)
+
+
+def renewed(ledger: Ledger, *, application: str, fence: int, seconds: int) -> Change:
+    """The extended lease, for a write of its own or with another change; refused unless the number is the newest."""
+    ends = timestamp(ledger.now() + timedelta(seconds=seconds))
+    return ledger.update(
+        application_key(application),
+        LOCK,
+        only_if="#fence = :fence AND attribute_exists(#tag)",
+        values={":fence": fence},
+        leaseEnds=ends,
+    )
+
+
+def lost(application: str, fence: int) -> LockLost:
+    """The error of an execution whose number is no longer the newest."""
+    return LockLost(
+        f"{application}: this execution's fencing number {fence} is no longer the newest, or its lease has "
+        "ended. It has changed nothing since then and can no longer change anything."
+    )
 
 
 def freed(ledger: Ledger, *, application: str, fence: int) -> Change:

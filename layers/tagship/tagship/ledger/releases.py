@@ -395,9 +395,19 @@ def about(ledger: Ledger, fact: FactRecord) -> Known:
     return {"configuration": configuration}
 
 
-def moving(ledger: Ledger, *, application: str, tag: str, attempt: int, step: int) -> None:
+def moving(
+    ledger: Ledger,
+    *,
+    application: str,
+    tag: str,
+    attempt: int,
+    step: int,
+    only_while: Sequence[Change] = (),
+) -> None:
     """Records, before the change, that the step with this index begins and traffic may move from here on: if this release
     dies, its baseline is restored.
+
+    `only_while` is written with it; Refused if one of its conditions fails.
 
     Raises PauseOrdered if the rollout pauses before this step, LockLost if the release has ended meanwhile.
     """
@@ -411,8 +421,10 @@ def moving(ledger: Ledger, *, application: str, tag: str, attempt: int, step: in
         step=step,
     )
     try:
-        ledger.write(change)
+        ledger.write(change, *only_while)
     except Refused as refused:
+        if refused.index:
+            raise
         known = get(ledger, application, tag)
         if (known["status"], known["attempt"]) == (Status.RUNNING, attempt):
             raise PauseOrdered(

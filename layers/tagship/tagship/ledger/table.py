@@ -113,6 +113,10 @@ class Ledger:
         default_factory=dict, init=False, compare=False, repr=False
     )
     """Facts that were read: they never change."""
+    _latest: dict[str, list[FactRecord]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    """The last facts, by application, as `read_facts_since` read them and with those that this object wrote right after."""
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
@@ -250,6 +254,20 @@ class Ledger:
         self.read_ahead(*((pk, fact_key(tag, attempt, name, key)) for key in keys))
         return [self.fact(application, tag, attempt, name, key) for key in keys]
 
+    def read_facts_since(self, application: str, seq: int) -> list[FactRecord]:
+        """An application's facts from this number on, in order, as they are now."""
+        self._latest[application] = found = list(self.facts_in_order(application, after=seq - 1))
+        return list(found)
+
+    def facts_since(self, application: str, seq: int) -> list[FactRecord]:
+        """The same. What `read_facts_since` has read is not read again, unless somebody else's fact came between it and one
+        that this object wrote since.
+        """
+        found = self._latest.get(application, [])
+        if found and found[0]["seq"] <= seq:
+            return [fact for fact in found if fact["seq"] >= seq]
+        return list(self.facts_in_order(application, after=seq - 1))
+
     def head(self, application: str) -> Item | None:
         """The number and the digest of an application's last fact; the next fact that this object writes follows it."""
         pk = application_key(application)
@@ -274,30 +292,30 @@ class Ledger:
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
-    def record(self, fact: Fact, *changes: Change) -> bool:
+    def record(self, fact: Fact, *changes: Change, then: Fact | None = None) -> bool:
         """Writes a fact and its changes, both or neither; False, with nothing written, if it was recorded before.
 
         Each fact contains the digest of the previous one in its application, so that a missing or altered one is
-        detected.
+        detected. `then` is a fact of the same application that follows it in the same transaction.
 
-        Raises Refused if a change's condition fails, LedgerBusy if others keep writing.
+        Raises Refused if a change's condition fails (`then`, recorded before, counts as the change after the last one),
+        LedgerBusy if others keep writing.
         """
         pk = application_key(fact.application)
         for attempt in range(_TRIES):
             # A head that is no longer the last one is refused by the transaction's condition, and read again.
             head = self._heads.pop(pk, None) or self.get(pk, HEAD) or {"last": 0, "digest": ""}
-            item = self._item(fact, head)
+            items = [self._item(fact, head)]
+            if then:
+                items.append(self._item(then, {"last": items[0]["seq"], "digest": items[0]["digest"]}))
+            first, *second = (self.put(item, only_if="attribute_not_exists(pk)") for item in items)
             try:
                 self._in_turn(
                     f"Recording {fact.name} for {fact.application} {fact.tag}",
                     self.client.transact_write_items,
-                    TransactItems=[
-                        self.put(item, only_if="attribute_not_exists(pk)"),
-                        self._head(pk, head, item),
-                        *changes,
-                    ],
+                    TransactItems=[first, self._head(pk, head, items[-1]), *changes, *second],
                 )
-                self._heads[pk] = {"last": item["seq"], "digest": item["digest"]}
+                self._wrote(fact.application, items)
                 return True
             except ClientError as error:
                 if _stands_already(error):
@@ -308,6 +326,14 @@ class Ledger:
             f"{fact.application} {fact.tag}: {fact.name} could not be recorded in {_TRIES} attempts, because "
             "others wrote to the same application's ledger. Nothing was changed."
         )
+
+    def _wrote(self, application: str, items: Sequence[Item]) -> None:
+        """Remembers the facts that were just written."""
+        last = items[-1]
+        self._heads[application_key(application)] = {"last": last["seq"], "digest": last["digest"]}
+        known = self._latest.pop(application, [])
+        if known and known[-1]["seq"] + 1 == items[0]["seq"]:
+            self._latest[application] = [*known, *(cast("FactRecord", as_read(item)) for item in items)]
 
     def _in_turn(self, what: str, write: Callable[..., Any], **request: Any) -> Any:
         """A write that met a running transaction or was throttled has written nothing, so it is retried, with increasing
@@ -376,17 +402,31 @@ class Ledger:
             change["ExpressionAttributeNames"] = names
         return {"Update": change}
 
-    def write(self, change: Change) -> None:
-        """A change that needs no fact to explain it: a renewed lease, a replaced task token.
+    def write(self, change: Change, *more: Change) -> None:
+        """Changes that need no fact to explain them, all or none: a renewed lease, a replaced task token.
 
-        Raises Refused if its condition fails, LedgerBusy if others keep writing.
+        Raises Refused if a condition fails, LedgerBusy if others keep writing.
         """
+        if more:
+            self._write_together([change, *more])
+            return
         try:
             self._in_turn("Writing the ledger", self.client.update_item, **change["Update"])
         except ClientError as error:
             if code_of(error) == "ConditionalCheckFailedException":
                 raise Refused(0) from error
             raise
+
+    def _write_together(self, changes: Sequence[Change]) -> None:
+        what = "Writing the ledger"
+        for attempt in range(_TRIES):
+            try:
+                self._in_turn(what, self.client.transact_write_items, TransactItems=changes)
+                return
+            except ClientError as error:
+                _refuse_failed(error, _reasons(error))
+            self._wait_a_little(attempt)
+        raise LedgerBusy(f"{what}: others kept writing to it, in {_TRIES} attempts. Nothing was changed.")
 
     def count(self, pk: str, sk: str, *, period: str = "") -> int:
         """Increments a counter and returns it; a new `period` (they increase) starts again at one.
@@ -462,15 +502,26 @@ def _stands_already(error: ClientError) -> bool:
 
     Raises Refused for a change whose condition failed, and the original error for a transaction that can never succeed.
     """
+    reasons = _reasons(error)
+    if reasons and reasons[0] == "ConditionalCheckFailed":
+        return True
+    _refuse_failed(error, reasons[2:])
+    return False
+
+
+def _reasons(error: ClientError) -> list[str]:
+    """Why a transaction was cancelled, by its items. Raises the original error for one that can never succeed."""
     reasons = [str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])]
     if code_of(error) != "TransactionCanceledException" or not set(reasons) <= set(_PASSING):
         raise error
-    if reasons and reasons[0] == "ConditionalCheckFailed":
-        return True
-    refused = [index for index, code in enumerate(reasons[2:]) if code == "ConditionalCheckFailed"]
-    if refused:
-        raise Refused(refused[0]) from error
-    return False
+    return reasons
+
+
+def _refuse_failed(error: ClientError, reasons: Sequence[str]) -> None:
+    """Raises Refused for the first change whose condition failed."""
+    for index, code in enumerate(reasons):
+        if code == "ConditionalCheckFailed":
+            raise Refused(index) from error
 
 
 def application_key(application: str) -> str:
