@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from tagship.approval.order import is_outdated
@@ -9,7 +10,7 @@ from tagship.approval.recount import notary_of, prove_decisions
 from tagship.deployment import recheck
 from tagship.deployment.locations import location_of, move_to, plan_of
 from tagship.deployment.settling import settle_by
-from tagship.ledger import lock, releases
+from tagship.ledger import freezes, lock, releases
 from tagship.ledger.table import timestamp
 from tagship.runtime import Event, Runtime, step
 
@@ -32,11 +33,16 @@ def handler(event: Event, runtime: Runtime) -> Event:
     again, wait, fence = record["phase"] == releases.AGAIN, 0, 0  # the answer of a try before was lost
     deadline = now + timedelta(seconds=settings.deployment_seconds)
     if not again:
-        notary = notary_of(settings, runtime.aws.client("kms"))
-        prove_decisions(ledger, record, recheck.prove_approved(ledger, record), notary=notary)
-        if settings.guards_configuration:
-            recheck.prove_configured(ledger, record)
-        leave = recheck.may_begin(ledger, record, release.configuration)
+        notary, configuration = notary_of(settings, runtime.aws.client("kms")), release.configuration
+        with ThreadPoolExecutor(max_workers=2) as meanwhile:  # what the decisions say nothing about
+            frozen = meanwhile.submit(freezes.standing, ledger, release.application)
+            meanwhile.submit(
+                release.target
+            )  # assumes the role; the next call of it raises what this one does
+            prove_decisions(ledger, record, recheck.prove_approved(ledger, record), notary=notary)
+            if settings.guards_configuration:
+                recheck.prove_configured(ledger, record)
+            leave = recheck.may_begin(ledger, record, configuration, frozen.result)
         wait = leave.wait
         if not wait:
             lease = settings.deployment_seconds + settings.rollback_seconds + lock.SPARE_SECONDS

@@ -8,6 +8,8 @@ chain; and an approval counts only with a valid proof (`tagship.approval.proof`)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from tagship.approval.link import MacChecker, known_keys
 from tagship.approval.proof import Notary, Proof
@@ -22,6 +24,8 @@ from tagship.model.records import Ballot, Decision, FactRecord, ReleaseRecord
 from tagship.settings import Settings
 from tagship.text.words import listed
 
+_PARALLEL = 8
+"""The most proofs that are verified at the same time."""
 _DECISIONS = (FactKind.APPROVAL_GIVEN, FactKind.APPROVAL_GRANTED, FactKind.APPROVAL_REJECTED)
 
 
@@ -50,11 +54,13 @@ def prove_decisions(ledger: Ledger, record: ReleaseRecord, digest: str, *, notar
         record["approval"],
         [vote["approver"] for vote in votes(found) if vote["decision"] == "approve"],
     )
-    unproven = [
-        vote["approver"]
-        for vote in votes(found)
-        if vote["decision"] == "approve" and not _vouched(ledger, notary, record, digest, vote)
-    ]
+    unproven = _unvouched(
+        ledger,
+        notary,
+        record,
+        digest,
+        [vote for vote in votes(found) if vote["decision"] == "approve"],
+    )
     nobody = {person(approver) for approver in unproven}
     found["decisions"] = [entry for entry in found["decisions"] if person(entry["approver"]) not in nobody]
     if outcome(found) == "approved":
@@ -78,9 +84,19 @@ def notary_of(settings: Settings, kms: MacChecker) -> Notary:
     )
 
 
-def _vouched(ledger: Ledger, notary: Notary, record: ReleaseRecord, digest: str, vote: Decision) -> bool:
-    kept = Proof.read(requests.proof_of(ledger, record["approval"], vote["approver"]))
-    return notary.vouches(kept, approval_id=record["approval"], digest=digest, vote=vote)
+def _unvouched(
+    ledger: Ledger, notary: Notary, record: ReleaseRecord, digest: str, approving: Sequence[Decision]
+) -> list[str]:
+    """The approvers without a valid proof. KMS verifies all proofs at the same time."""
+    if not approving:
+        return []
+    proofs = [
+        Proof.read(requests.proof_of(ledger, record["approval"], vote["approver"])) for vote in approving
+    ]
+    vouches = partial(notary.vouches, approval_id=record["approval"], digest=digest)
+    with ThreadPoolExecutor(max_workers=min(len(approving), _PARALLEL)) as pool:
+        vouched = pool.map(lambda proof, vote: vouches(proof, vote=vote), proofs, approving)
+        return [vote["approver"] for vote, genuine in zip(approving, vouched, strict=True) if not genuine]
 
 
 def _approved(found: Ballot, who: str) -> bool:

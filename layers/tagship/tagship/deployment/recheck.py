@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from tagship.deployment.binding import release_digest
-from tagship.ledger import approvals, configurations, freezes, groups, releases
+from tagship.ledger import approvals, configurations, groups, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model import schedule
 from tagship.model.application import Application
 from tagship.model.errors import CalendarClosed, PlanChanged
 from tagship.model.facts import FactKind
 from tagship.model.records import ReleaseRecord, manifest_of
-from tagship.model.schedule import Leave
+from tagship.model.schedule import Freeze, Leave
 
 
 def prove_approved(ledger: Ledger, record: ReleaseRecord) -> str:
@@ -45,8 +46,13 @@ def prove_configured(ledger: Ledger, record: ReleaseRecord) -> None:
             )
 
 
-def may_begin(ledger: Ledger, record: ReleaseRecord, configuration: Application) -> Leave:
-    """Whether it may be deployed now. If it waits, this writes that, and for what.
+def may_begin(
+    ledger: Ledger,
+    record: ReleaseRecord,
+    configuration: Application,
+    frozen: Callable[[], Sequence[Freeze]],
+) -> Leave:
+    """Whether it may be deployed now. If it waits, this writes that, and for what. `frozen` returns the freezes that apply.
 
     Raises CalendarClosed for a release that does not wait, or has waited too long.
     """
@@ -55,7 +61,7 @@ def may_begin(ledger: Ledger, record: ReleaseRecord, configuration: Application)
     waits = record.get("waits")
     leave = schedule.leave(
         configuration.gates,
-        freezes.standing(ledger, record["application"]),
+        frozen(),
         ledger.now(),
         since=datetime.fromisoformat(waits["since"]) if waits else None,
         emergency=bool(manifest_of(record).get("emergency")),

@@ -113,9 +113,7 @@ class Ledger:
         default_factory=dict, init=False, compare=False, repr=False
     )
     """Facts that were read: they never change."""
-    _latest: dict[str, list[FactRecord]] = field(
-        default_factory=dict, init=False, compare=False, repr=False
-    )
+    _latest: dict[str, list[FactRecord]] = field(default_factory=dict, init=False, compare=False, repr=False)
     """The last facts, by application, as `read_facts_since` read them and with those that this object wrote right after."""
 
     # ---- reading ---------------------------------------------------------------------------------------------------

@@ -398,11 +398,8 @@ class LambdaFunction:
 
     # ---- traffic ---------------------------------------------------------------------------------------------------
 
-    def verify_unchanged(self, move: Move) -> None:
-        """Checks the alias and the candidate: its version, or `$LATEST`'s configuration while there is no version."""
-        self._as_expected(
-            self._alias(), _weights(move.baseline, move.candidate, move.percent), move.etag, move.fence
-        )
+    def verify_candidate(self, move: Move) -> None:
+        """Checks the candidate: its version, or `$LATEST`'s configuration while there is no version."""
         version = move.candidate["id"]
         if not version:
             self.as_approved(move.candidate)

@@ -37,6 +37,9 @@ _LOOKS, _LOOK_SECONDS = 8, 0.1
 """How often, and how many seconds apart, a call looks again at its versions. Many are active within a second. The state
 machine waits in whole seconds, and its wait costs three transitions and another call."""
 
+_PARALLEL = 8
+"""The most reads at the same time."""
+
 _Failed = tuple[LambdaFunction, TagshipError | ClientError]
 
 
@@ -48,6 +51,10 @@ class LambdaFunctions:
     tag: str
     parts: Sequence[LambdaFunction]
     pause: Callable[[float], None] = field(default=time.sleep, compare=False)
+    _seen: dict[str, tuple[Move, tuple[Alias | None, str]]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    """For which move `verify_unchanged` has checked each alias, and what it saw."""
 
     # ---- before approval -------------------------------------------------------------------------------------------
 
@@ -156,21 +163,34 @@ class LambdaFunctions:
     # ---- traffic ---------------------------------------------------------------------------------------------------
 
     def verify_unchanged(self, move: Move) -> None:
-        """Checks every alias and every candidate."""
-        for part, its in self._moves(move):
-            part.verify_unchanged(its)
+        """Checks every alias and every candidate, with all reads in parallel; the first function's problem is raised."""
+        self._seen.clear()
+        moves = list(self._moves(move))
+        with ThreadPoolExecutor(max_workers=min(2 * len(moves), _PARALLEL)) as pool:
+            reads = [
+                (part, its, pool.submit(part.look, its), pool.submit(part.verify_candidate, its))
+                for part, its in moves
+            ]
+        for part, its, seen, verified in reads:
+            self._seen[part.spec.of] = its, seen.result()
+            verified.result()
 
     def set_weight(self, move: Move) -> str:
         """Writes each alias once, in order, each with its own precondition and the same fencing number.
 
         Nothing is written before every alias has been read and every baseline is held. A repeated request continues
-        with the first alias that has not moved.
+        with the first alias that has not moved. An alias that `verify_unchanged` has just read is not read again: AWS
+        refuses the write if it has changed since.
         """
-        seen = [(part, its, *part.look(its)) for part, its in self._moves(move)]
+        seen = [(part, its, *self._looked(part, its)) for part, its in self._moves(move)]
         for part, its, _, etag in seen:
             if not etag:
                 part.hold(its)
         return joined([etag or part.set_weight(its, alias) for part, its, alias, etag in seen])
+
+    def _looked(self, part: LambdaFunction, its: Move) -> tuple[Alias | None, str]:
+        known, seen = self._seen.pop(part.spec.of, (None, (None, "")))
+        return seen if known == its else part.look(its)
 
     def verify_weight(self, move: Move) -> int:
         """They settle concurrently, so together they take as long as the slowest.
