@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 
 from tagship.deployment.artifacts import artifacts_of
 from tagship.deployment.locations import location_of, standing_of
 from tagship.deployment.settling import refuse_late, wait_or_refuse
-from tagship.health.beforehand import prove_candidate
+from tagship.health.beforehand import make_ready, prove_candidate
 from tagship.health.giving import given_to
 from tagship.ledger import lock, made, releases
 from tagship.model.facts import FactKind
@@ -24,37 +25,36 @@ def handler(event: Event, runtime: Runtime) -> Event:
     release, deployment = runtime.release(event), event["deployment"]
     release.read_ahead()
     record, location, settings = release.record, location_of(release.record), runtime.settings
-    lock.renew(
-        release.ledger,
-        application=release.application,
-        fence=deployment["fence"],
-        seconds=settings.deployment_seconds + settings.rollback_seconds + lock.SPARE_SECONDS,
+    artifacts, checks = artifacts_of(record), release.configuration.health.checks
+    given_at = partial(
+        given_to,
+        record=record,
+        target=release.configuration.target,
+        subject="candidate",
+        percent=0,
+        client_as=release.client_as,
+        settings=settings,
+        now=runtime.now,
     )
-    artifacts = artifacts_of(record)
-    target = release.target(objects=[pinned for _, pinned in artifacts.values()])
-    prepared = target.prepare(artifacts, location["candidate"], partial(made.add, release.ledger, record))
-    wait = wait_or_refuse(
-        prepared.wait,
-        by=datetime.fromisoformat(deployment["proveBy"]),
-        now=runtime.now(),
-        what=f"{release.title}: the candidate",
-    )
-    if candidate := prepared.candidate:
-        given = partial(
-            given_to,
-            record=record,
-            target=release.configuration.target,
-            subject="candidate",
-            location={**location, "candidate": candidate},
-            percent=0,
-            client_as=release.client_as,
-            settings=settings,
-            now=runtime.now,
+    with ThreadPoolExecutor(max_workers=1) as meanwhile:  # while the lock is renewed, and while AWS makes it
+        target = meanwhile.submit(release.target, objects=[pinned for _, pinned in artifacts.values()])
+        meanwhile.submit(make_ready, checks, partial(given_at, location=location))
+        seconds, fence = (
+            lock.lease(settings.deployment_seconds, settings.rollback_seconds),
+            deployment["fence"],
         )
-        results = prove_candidate(release.configuration.health.checks, given, title=release.title)
+        lock.renew(release.ledger, application=release.application, fence=fence, seconds=seconds)
+        prepared = target.result().prepare(
+            artifacts, location["candidate"], partial(made.add, release.ledger, record)
+        )
+    by, what = datetime.fromisoformat(deployment["proveBy"]), f"{release.title}: the candidate"
+    wait = wait_or_refuse(prepared.wait, by=by, now=runtime.now(), what=what)
+    if candidate := prepared.candidate:
+        given = partial(given_at, location={**location, "candidate": candidate})
+        results = prove_candidate(checks, given, title=release.title)
         refuse_late(deployment, now=runtime.now(), title=release.title)
-        described = release.kind.describe(release.configuration.target, candidate)
-        data = {"candidate": described, "checks": [result.as_dict() for result in results]}
+        name = release.kind.describe(release.configuration.target, candidate)
+        data = {"candidate": name, "checks": [result.as_dict() for result in results]}
         standing = standing_of(location, candidate=candidate)
         releases.mark(release.ledger, release.fact(FactKind.CANDIDATE_PROVEN, data=data), standing=standing)
     return {"wait": wait}

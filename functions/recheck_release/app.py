@@ -29,26 +29,20 @@ def handler(event: Event, runtime: Runtime) -> Event:
     ledger = release.ledger
     release.read_ahead(lock.LOCK)
     record, now, settings = release.record, runtime.now(), runtime.settings
-    plan = plan_of(record)
     again, wait, fence = record["phase"] == releases.AGAIN, 0, 0  # the answer of a try before was lost
-    deadline = now + timedelta(seconds=settings.deployment_seconds)
+    plan, deadline = plan_of(record), now + timedelta(seconds=settings.deployment_seconds)
     if not again:
         notary, configuration = notary_of(settings, runtime.aws.client("kms")), release.configuration
         with ThreadPoolExecutor(max_workers=2) as meanwhile:  # what the decisions say nothing about
             frozen = meanwhile.submit(freezes.standing, ledger, release.application)
-            meanwhile.submit(
-                release.target
-            )  # assumes the role; the next call of it raises what this one does
+            meanwhile.submit(release.target)  # assumes the role; should that fail, the next call raises it
             prove_decisions(ledger, record, recheck.prove_approved(ledger, record), notary=notary)
-            if settings.guards_configuration:
-                recheck.prove_configured(ledger, record)
+            recheck.prove_configured(ledger, record, guarded=settings.guards_configuration)
             leave = recheck.may_begin(ledger, record, configuration, frozen.result)
         wait = leave.wait
         if not wait:
-            lease = settings.deployment_seconds + settings.rollback_seconds + lock.SPARE_SECONDS
-            fence = releases.take_lock(
-                ledger, record, attempt=release.attempt, execution=execution, seconds=lease
-            ).fence
+            seconds = lock.lease(settings.deployment_seconds, settings.rollback_seconds)
+            fence = recheck.take_lock(ledger, record, release.attempt, execution, seconds=seconds)
         again = is_outdated(ledger, record, execution=execution)
         if not wait and not again:
             release.target().verify_unchanged(move_to(0, location_of(record), fence=fence))

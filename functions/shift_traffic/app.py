@@ -34,7 +34,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
         percent=percent,
         step=index,
         fence=fence,
-        seconds=step_seconds + settings.rollback_seconds + lock.SPARE_SECONDS,
+        seconds=lock.lease(step_seconds, settings.rollback_seconds),
     )
     following = [each["needs"] for each in deployment["steps"][index + 1 :]]
     return {

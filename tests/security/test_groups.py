@@ -178,10 +178,10 @@ def test_a_release_read_with_an_unapproved_group_is_not_deployed(ledger):
     _, claimed = releases.claim(ledger, own)
     assert configurations.approve(ledger, claimed, approvers=(ANA,), execution=EXECUTION)
     approved = release["configuration"] | {"approved": "configuration-1", "digest": digest_of(document)}
-    prove_configured(ledger, {**release, "configuration": approved})
+    prove_configured(ledger, {**release, "configuration": approved}, guarded=True)
     forged = approved | {"groups": {"platform": {**pinned, "digest": "0" * 64}}}
     with pytest.raises(PlanChanged, match="it was read with a group platform that was never approved"):
-        prove_configured(ledger, {**release, "configuration": forged})
+        prove_configured(ledger, {**release, "configuration": forged}, guarded=True)
     assert groups.is_approved(ledger, "platform", pinned)
     assert not groups.is_approved(ledger, "platform", forged["groups"]["platform"])
 

@@ -159,7 +159,7 @@ class Site:
     deliver: Delivery = field(default_factory=Delivery)
     now: datetime = NOW
     base_url: str = ""
-    waits: Callable[[str], bool] | None = None
+    waits: Callable[[RequestRecord], bool] | None = None
     login: Any = None
     release_of: Callable[[RequestRecord], ReleaseRecord] | None = None
     believed: list[str] = field(default_factory=list)

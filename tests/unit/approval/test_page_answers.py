@@ -312,7 +312,7 @@ def test_an_undelivered_decision_can_be_delivered_again_from_the_page():
 def test_a_dead_token_is_reported_and_nothing_is_recorded():
     """Fault 22."""
     here = site(required=1)
-    here.waits = lambda approval_id: approval_id != here.record["id"]
+    here.waits = lambda request: request["id"] != here.record["id"]
     page = Browser(here).decide()
     assert page.status == 409
     assert "had ended before you decided. Nothing was recorded" in text_of(page.body)

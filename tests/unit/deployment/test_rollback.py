@@ -18,6 +18,7 @@ from tagship.deployment.rollback import (
     refuse,
     refuse_unsafe,
     served,
+    shares_of,
 )
 from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Fact, Item, Ledger
@@ -525,7 +526,7 @@ def test_each_traffic_share_has_the_seconds_until_the_next_and_the_last_until_no
     for index, percent in enumerate((10, 50, 100)):
         shifted(ledger, index, percent)
         clock.forward(60.6 * (index + 1))
-    assert served(ledger, present, clock()) == [
+    assert served(shares_of(ledger, present), until=clock()) == [
         {"percent": 10, "seconds": 61},
         {"percent": 50, "seconds": 121},
         {"percent": 100, "seconds": 182},
@@ -537,14 +538,16 @@ def test_steps_that_were_not_reached_are_left_out(ledger, clock):
     shifted(ledger, 0, 10)
     shifted(ledger, 2, 100)
     clock.forward(5)
-    assert served(ledger, present, clock()) == [{"percent": 10, "seconds": 5}]
+    assert served(shares_of(ledger, present), until=clock()) == [{"percent": 10, "seconds": 5}]
 
 
 def test_without_a_plan_there_are_no_shares_and_no_time_is_negative(ledger):
-    assert served(ledger, release(ledger, plan={}), datetime(2026, 1, 1, tzinfo=UTC)) == []
+    assert served(shares_of(ledger, release(ledger, plan={})), until=datetime(2026, 1, 1, tzinfo=UTC)) == []
     shifted(ledger, 0, 10)
     present = marked(ledger, plan=STEPS)
-    assert served(ledger, present, datetime(2026, 1, 1, tzinfo=UTC)) == [{"percent": 10, "seconds": 0}]
+    assert served(shares_of(ledger, present), until=datetime(2026, 1, 1, tzinfo=UTC)) == [
+        {"percent": 10, "seconds": 0}
+    ]
 
 
 # ---- a release after which the previous version can't work ---------------------------------------------------------

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tagship.ledger import lock, notices, releases
-from tagship.ledger.table import HEAD, Fact, Ledger, application_key
+from tagship.ledger import chain, lock, notices, releases
+from tagship.ledger.table import HEAD, Fact, Ledger, Refused, application_key
 from tagship.model.errors import LockHeld
 from tagship.model.facts import FactKind
+from tagship.model.records import FactRecord
 from tests.unit import builders
 from tests.unit.tables import aws_error
 
@@ -126,3 +127,84 @@ def test_a_fact_is_read_once_and_one_that_has_not_happened_is_looked_for_again(l
     ledger.record(ONE)
     assert (fact() or {})["seq"] == (fact() or {})["seq"] == 1
     assert asked == ["get_item"] * 2
+
+
+# ---- facts that were read and written ------------------------------------------------------------------------------
+
+
+def names(facts: list[FactRecord]) -> list[str]:
+    return [fact["name"] for fact in facts]
+
+
+def test_facts_that_were_read_are_not_read_again_after_one_that_follows_them(ledger: Ledger) -> None:
+    ledger.record(ONE)
+    here, asked = counted(ledger)
+    assert names(here.read_facts_since("storefront", 1)) == ["Release Read"]
+    here.record(TWO)
+    del asked[:]
+    assert names(here.facts_since("storefront", 1)) == ["Release Read", "Gates Passed"]
+    assert names(here.facts_since("storefront", 2)) == ["Gates Passed"]
+    assert asked == []
+    assert here.facts_since("storefront", 1) == list(ledger.facts_in_order("storefront"))
+
+
+def test_facts_are_read_again_if_somebody_else_wrote_one_in_between(ledger: Ledger) -> None:
+    ledger.record(ONE)
+    here, asked = counted(ledger)
+    here.read_facts_since("storefront", 1)
+    ledger.record(replace(ONE, tag="v0.9.0"))
+    here.record(TWO)
+    del asked[:]
+    assert [fact["tag"] for fact in here.facts_since("storefront", 1)] == ["v1.0.0", "v0.9.0", "v1.0.0"]
+    assert asked == ["query"]
+
+
+# ---- what is written together --------------------------------------------------------------------------------------
+
+
+def test_a_fact_that_follows_another_is_written_with_it_and_continues_the_chain(ledger: Ledger) -> None:
+    here, asked = counted(ledger)
+    assert here.record(ONE, then=TWO)
+    assert asked == ["get_item", "transact_write_items"]
+    head, facts = chain.read(ledger, "storefront")
+    assert names(facts) == ["Release Read", "Gates Passed"]
+    assert chain.verify("storefront", facts, head=head) is None
+
+
+def test_neither_fact_is_written_if_the_following_one_was_recorded_before(ledger: Ledger) -> None:
+    ledger.record(TWO)
+    with pytest.raises(Refused) as refused:
+        ledger.record(ONE, then=TWO)
+    assert refused.value.index == 0
+    assert names(list(ledger.facts_in_order("storefront"))) == ["Gates Passed"]
+
+
+def test_a_lock_is_taken_without_its_following_fact_if_that_was_recorded_before(ledger: Ledger) -> None:
+    triggered = replace(ONE, name=FactKind.ROLLBACK_TRIGGERED)
+    ledger.record(triggered)
+    held = lock.acquire(
+        ledger, application="storefront", tag="v1.0.0", attempt=1, execution="x", seconds=60, then=triggered
+    )
+    assert (held.fence, held.recorded) == (1, False)
+    assert names(list(ledger.facts_in_order("storefront"))) == ["Rollback Triggered", "Lock Acquired"]
+
+
+def test_changes_are_written_together_or_not_at_all(ledger: Ledger) -> None:
+    first = ledger.update("A", "1", only_if="attribute_not_exists(pk)", said="one")
+    second = ledger.update("A", "2", only_if="attribute_exists(pk)", said="two")
+    with pytest.raises(Refused) as refused:
+        ledger.write(first, second)
+    assert refused.value.index == 1
+    assert ledger.get("A", "1") is None
+    ledger.write(ledger.put({"pk": "A", "sk": "2"}), first)
+    ledger.write(second)
+    assert (ledger.get("A", "1") or {})["said"] == "one"
+
+
+def test_a_counter_that_seldom_counts_takes_one_write_for_the_first_of_a_period(ledger: Ledger) -> None:
+    here, asked = counted(ledger)
+    assert here.count("A", "FORMS", period="10:00", seldom=True) == 1
+    assert asked == ["update_item"]
+    assert here.count("A", "FORMS", period="10:00", seldom=True) == 2
+    assert here.count("A", "FORMS", period="10:01", seldom=True) == 1
+    assert here.count("A", "FORMS", period="10:00", seldom=True) == 2, "of a clock before ours"

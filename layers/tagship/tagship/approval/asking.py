@@ -10,9 +10,9 @@ from tagship.ledger.table import Ledger
 from tagship.model.records import RequestRecord
 
 
-def request_now(ledger: Ledger, approval_id: str) -> RequestRecord | None:
-    """The request, read consistently; None if there is none."""
-    found = approvals.get(ledger, approval_id)
+def request_now(ledger: Ledger, approval_id: str, *, decides: bool = False) -> RequestRecord | None:
+    """The request, read consistently; None if there is none. `decides`: a decision may follow and goes on from this read."""
+    found = (approvals.peek if decides else approvals.get)(ledger, approval_id)
     return groups.as_they_are(ledger, found) if found else None
 
 

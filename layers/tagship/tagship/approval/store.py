@@ -41,7 +41,7 @@ class LedgerStore:
 
     def get(self, approval_id: str, /) -> RequestRecord | None:
         """The request, read consistently, without people who have left their group since the request was sent."""
-        return request_now(self.ledger, approval_id)
+        return request_now(self.ledger, approval_id, decides=True)
 
     def decide(
         self,

@@ -29,7 +29,8 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
         if plan["nothingToChange"]
         else f"{application} {tag} serves all traffic and is healthy."
     )
-    until, watch = _watch(ledger, record, since=since)
+    configuration = Application.from_dict(document_of(record))
+    until, watch = _watch(ledger, record, configuration, since=since)
     began = _without_pauses(
         record, releases.since(ledger, record, DeploymentDuration=FactKind.DEPLOYMENT_STARTED)
     )
@@ -50,7 +51,7 @@ def complete(ledger: Ledger, release: ReleaseKey, *, execution: str) -> str:
             "since": since,
             "watchEnds": until,
         },
-        also=[*watch, *(_promotion(ledger, record, since=since) if watch else ())],
+        also=[*watch, *(_promotion(ledger, record, configuration, since=since) if watch else ())],
         data={
             "from": plan["from"],
             "commit": manifest["commit"],
@@ -75,9 +76,10 @@ def _without_pauses(record: ReleaseRecord, began: dict[str, str]) -> dict[str, s
     )
 
 
-def _watch(ledger: Ledger, record: ReleaseRecord, *, since: str) -> tuple[str, list[Change]]:
+def _watch(
+    ledger: Ledger, record: ReleaseRecord, application: Application, *, since: str
+) -> tuple[str, list[Change]]:
     """Until when alarms still roll this release back; none if it changed nothing: then there is nothing to roll back."""
-    application = Application.from_dict(document_of(record))
     watch, target = application.health.watch, application.target
     if record["plan"]["nothingToChange"] or not (watch.seconds and watch.alarms):
         return "", []
@@ -86,12 +88,14 @@ def _watch(ledger: Ledger, record: ReleaseRecord, *, since: str) -> tuple[str, l
     return until, watches.opened(ledger, record, alarms=alarms, since=since, until=until)
 
 
-def _promotion(ledger: Ledger, record: ReleaseRecord, *, since: str) -> list[Change]:
+def _promotion(
+    ledger: Ledger, record: ReleaseRecord, application: Application, *, since: str
+) -> list[Change]:
     """To the stage that the configuration names, once the release has stayed current and healthy for so long.
 
     Only of a release that is watched: no alarm is heard of one that changed nothing, however sick its code is.
     """
-    promote = Application.from_dict(document_of(record)).promote
+    promote = application.promote
     if promote is None:
         return []
     due = timestamp(datetime.fromisoformat(since) + timedelta(seconds=promote.after))

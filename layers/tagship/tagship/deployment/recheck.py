@@ -28,8 +28,12 @@ def prove_approved(ledger: Ledger, record: ReleaseRecord) -> str:
     return digest
 
 
-def prove_configured(ledger: Ledger, record: ReleaseRecord) -> None:
-    """Raises PlanChanged unless a fact shows that the configuration with which this release was read was approved."""
+def prove_configured(ledger: Ledger, record: ReleaseRecord, *, guarded: bool) -> None:
+    """In a stage that guards configurations, raises PlanChanged unless a fact shows that the configuration with which this
+    release was read was approved.
+    """
+    if not guarded:
+        return
     configuration = record["configuration"]
     fact = configurations.approval_of(ledger, record["application"], configuration.get("approved", ""))
     if fact is None or fact["data"].get("digest") != configuration.get("digest"):
@@ -74,6 +78,11 @@ def may_begin(
     if leave.opens:
         releases.delay(ledger, record, why=leave.closed, opens=timestamp(leave.opens))
     return leave
+
+
+def take_lock(ledger: Ledger, record: ReleaseRecord, attempt: int, execution: str, *, seconds: int) -> int:
+    """The fencing number of the lock. Raises the errors of `releases.take_lock`."""
+    return releases.take_lock(ledger, record, attempt=attempt, execution=execution, seconds=seconds).fence
 
 
 def begin(ledger: Ledger, record: ReleaseRecord, leave: Leave, *, deadline: str, execution: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 from tagship.deployment.locations import location_of
-from tagship.deployment.rollback import Order, leading_to, make_way, refuse, refuse_unsafe, served
+from tagship.deployment.rollback import Order, leading_to, make_way, refuse, refuse_unsafe, served, shares_of
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model.errors import BaselineMissing, RollbackRefused
@@ -38,7 +39,6 @@ def restore(
     if changes:
         _verify_exists(target, order, changes["plan"]["locations"][0]["baseline"])
     make_way(ledger, order, record, execution=execution)
-    fence = _lock(ledger, order, record, execution=execution, seconds=seconds)
     if order.trigger == "security":
         changes["barred"] = order.bar(ledger.now())
     fact = order.fact(
@@ -52,22 +52,24 @@ def restore(
         seen=order.seen,
         deadline=timestamp(ledger.now() + timedelta(seconds=seconds)),
     )
-    begun = ledger.now()
-    if not releases.turn_back(ledger, fact, **changes):  # by an earlier try
+    begun, held = ledger.now(), _lock(ledger, order, record, fact, changes, seconds=seconds)
+    if not held.recorded and not releases.turn_back(ledger, fact, **changes):  # by an earlier try
         begun = _triggered(ledger, fact)
     record = cast("ReleaseRecord", {**record, **changes})
     location = location_of(record)
-    what = target.restore(
-        baseline=location["baseline"],
-        candidate=location["candidate"],
-        replaced=location.get("replaced"),
-        fence=fence,
-    )
+    with ThreadPoolExecutor(max_workers=1) as meanwhile:
+        shifts = meanwhile.submit(shares_of, ledger, record)
+        what = target.restore(
+            baseline=location["baseline"],
+            candidate=location["candidate"],
+            replaced=location.get("replaced"),
+            fence=held.fence,
+        )
     data: dict[str, object] = {
         "what": what,
         "baseline": location["baseline"],
-        "fence": fence,
-        "served": served(ledger, record, ledger.now()),
+        "fence": held.fence,
+        "served": served(shifts.result(), until=ledger.now()),
         "seconds": max(0, round((ledger.now() - begun).total_seconds())),
     }
     ledger.record(
@@ -76,13 +78,23 @@ def restore(
     return record, what
 
 
-def _lock(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: str, seconds: int) -> int:
+def _lock(
+    ledger: Ledger,
+    order: Order,
+    record: ReleaseRecord,
+    triggered: Fact,
+    changes: Mapping[str, Any],
+    *,
+    seconds: int,
+) -> lock.Lock:
+    """Takes the lock, and records with it that the rollback begins; unless an earlier try has done the one or the other."""
     return lock.acquire(
         ledger,
         application=order.application,
         tag=order.tag,
         attempt=record["attempt"],
-        execution=execution,
+        execution=triggered.execution,
+        then=triggered,
         seconds=seconds + lock.SPARE_SECONDS,
         taking_over=True,
         only_while=[
@@ -92,10 +104,11 @@ def _lock(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: str
                 tag=order.tag,
                 attempt=record["attempt"],
                 status=record["status"],
-                execution=execution,
+                execution=triggered.execution,
+                **changes,
             )
         ],
-    ).fence
+    )
 
 
 def _verify_exists(target: Restorer, order: Order, baseline: Revision) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 from tagship.deployment.locations import location_of
@@ -258,15 +259,20 @@ def make_way(ledger: Ledger, order: Order, record: ReleaseRecord, *, execution: 
         approvals.close(ledger, other["approval"], status="CLOSED", why=why, execution=execution)
 
 
-def served(ledger: Ledger, record: ReleaseRecord, until: datetime) -> list[dict[str, int]]:
-    """The candidate's share of traffic, step by step, and for how many seconds; empty if it had none."""
+def shares_of(ledger: Ledger, record: ReleaseRecord) -> list[tuple[int, datetime]]:
+    """The candidate's shares of the traffic in percent, and when it got each; empty if it had none."""
     release = (record["application"], record["tag"], record["attempt"])
     keys = [f"{index:03}" for index in range(len(record["plan"].get("steps", ())))]
-    shifts = []
-    for fact in ledger.facts_with(*release, FactKind.TRAFFIC_SHIFTED, keys):
-        if fact is None:
-            break
-        shifts.append((fact["data"]["percent"], datetime.fromisoformat(fact["at"])))
+    facts = ledger.facts_with(*release, FactKind.TRAFFIC_SHIFTED, keys)
+    return [
+        (fact["data"]["percent"], datetime.fromisoformat(fact["at"]))
+        for fact in takewhile(bool, facts)
+        if fact
+    ]
+
+
+def served(shifts: Sequence[tuple[int, datetime]], *, until: datetime) -> list[dict[str, int]]:
+    """The candidate's shares, and for how many seconds it had each."""
     ends = [*(at for _, at in shifts), until][1:]  # none if the first shift died before it was recorded
     return [
         {"percent": percent, "seconds": max(0, round((end - began).total_seconds()))}

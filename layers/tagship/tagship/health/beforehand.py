@@ -105,6 +105,16 @@ def prove_candidate(
     return results
 
 
+def make_ready(checks: Sequence[Check], given: Callable[[Check], Given]) -> None:
+    """Assumes the roles of the checks that `prove_candidate` will run, and creates their clients: they invoke functions.
+
+    Raises the errors of the first one that fails; the check raises them again when it runs.
+    """
+    for check in checks:
+        if check.ASKS_CANDIDATE:
+            given(check).client("lambda")
+
+
 def _put(
     checks: Sequence[Check], given: Callable[[Check], Given], *, seconds: float
 ) -> list[tuple[Check, Given, together.Answer]]:

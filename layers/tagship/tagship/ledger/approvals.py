@@ -66,14 +66,27 @@ def get(ledger: Ledger, approval_id: str) -> RequestRecord | None:
     return None if item is None else _without_token(item)
 
 
+def peek(ledger: Ledger, approval_id: str) -> RequestRecord | None:
+    """As `get`, for a caller that may then decide: `decide` goes on from what was seen here, and is refused if it has
+    changed since.
+    """
+    item = ledger.peek(_pk(approval_id), _APPROVAL)
+    return None if item is None else _without_token(item)
+
+
 def _without_token(item: Item) -> RequestRecord:
     return cast("RequestRecord", {name: value for name, value in item.items() if name != _SECRET})
 
 
 def task_token(ledger: Ledger, approval_id: str) -> str:
     """The task token that the state machine waits on; only for the call that answers it, never for display."""
+    return with_task_token(ledger, approval_id)[1]
+
+
+def with_task_token(ledger: Ledger, approval_id: str) -> tuple[RequestRecord | None, str]:
+    """The request, and its task token, read together."""
     item = ledger.get(_pk(approval_id), _APPROVAL)
-    return str(item.get(_SECRET, "")) if item else ""
+    return (_without_token(item), str(item.get(_SECRET, ""))) if item else (None, "")
 
 
 def request(

@@ -7,6 +7,7 @@ number is stale at its next change, which is then refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,12 +22,19 @@ SPARE_SECONDS = 120
 """Added to the work that a lease covers, so that it never ends while its holder is merely slow."""
 
 
+def lease(*seconds: int) -> int:
+    """The seconds of a lease for this work."""
+    return sum(seconds) + SPARE_SECONDS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """A holder's lock."""
 
     fence: int
     leaseEnds: str
+    recorded: bool = False
+    """Whether the fact that was to follow it was recorded with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +116,13 @@ def acquire(
     taking_over: bool = False,
     details: Mapping[str, object] | None = None,
     only_while: Sequence[Change] = (),
+    then: Fact | None = None,
 ) -> Lock:
     """Takes the lock for this execution, or renews it; `details` are added to its fact.
 
-    `only_while` are conditions on the release, so that an ended release gets no lock.
+    `only_while` are conditions on the release, so that an ended release gets no lock. `then` is a fact that is recorded in
+    the same transaction; not if the lock is only renewed, and not if that fact was recorded before: the caller must record
+    it itself then (`Lock.recorded`).
 
     `taking_over` lets a rollback take the lock from the release that it rolls back: it gets the next fencing number
     even during that release's lease, so that no late write of the release reaches the target. It can't take the lock
@@ -168,15 +179,19 @@ def acquire(
         data={"fence": known + 1, "leaseEnds": ends, **(details or {})},
     )
     try:
-        recorded = ledger.record(fact, change, *only_while)
-    except Refused:
+        recorded = ledger.record(fact, change, *only_while, then=then)
+    except Refused as refused:
         recorded = False
+        if then and refused.index > len(only_while):  # an earlier try recorded it: the lock alone
+            then = None
+            with suppress(Refused):
+                recorded = ledger.record(fact, change, *only_while)
     if not recorded:
         raise LockHeld(
             f"{application} {tag} did not get the lock, because another release took it first. It waits; "
             "nothing was changed."
         )
-    return Lock(fence=known + 1, leaseEnds=ends)
+    return Lock(fence=known + 1, leaseEnds=ends, recorded=then is not None)
 
 
 def borrow(ledger: Ledger, *, application: str, tag: str, attempt: int, execution: str, seconds: int) -> Lock:

@@ -436,11 +436,18 @@ def moving(
 
 
 def standing(
-    ledger: Ledger, *, application: str, tag: str, attempt: int, status: str, execution: str
+    ledger: Ledger,
+    *,
+    application: str,
+    tag: str,
+    attempt: int,
+    status: str,
+    execution: str,
+    **attributes: Any,
 ) -> Change:
     """The condition that an attempt is unchanged since it was read, for the transaction that takes the lock for it.
 
-    Otherwise a very late call would lock the application for a release that has ended.
+    Otherwise a very late call would lock the application for a release that has ended. `attributes` change with it.
     """
     return ledger.update(
         application_key(application),
@@ -448,6 +455,7 @@ def standing(
         only_if="#status = :status AND #attempt = :attempt",
         values={":status": status, ":attempt": attempt},
         lockedBy=execution,
+        **attributes,
     )
 
 

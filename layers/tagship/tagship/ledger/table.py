@@ -426,19 +426,22 @@ class Ledger:
             self._wait_a_little(attempt)
         raise LedgerBusy(f"{what}: others kept writing to it, in {_TRIES} attempts. Nothing was changed.")
 
-    def count(self, pk: str, sk: str, *, period: str = "") -> int:
+    def count(self, pk: str, sk: str, *, period: str = "", seldom: bool = False) -> int:
         """Increments a counter and returns it; a new `period` (they increase) starts again at one.
+
+        `seldom`: usually there is one count in a period, so that starting it is tried first.
 
         Raises LedgerBusy if others keep starting periods.
         """
+        ways = (
+            ("ADD #count :one SET #kind = :kind", "#period = :period"),
+            (
+                "SET #count = :one, #kind = :kind, #period = :period",
+                "attribute_not_exists(#period) OR #period < :period",
+            ),
+        )
         for _ in range(_TRIES):
-            for change, condition in (
-                ("ADD #count :one SET #kind = :kind", "#period = :period"),
-                (
-                    "SET #count = :one, #kind = :kind, #period = :period",
-                    "attribute_not_exists(#period) OR #period < :period",
-                ),
-            ):
+            for change, condition in reversed(ways) if seldom else ways:
                 if (counted := self._counted(pk, sk, change, condition, period)) is not None:
                     return counted
             period = max(period, (self.get(pk, sk) or {}).get("period", ""))  # a clock before ours

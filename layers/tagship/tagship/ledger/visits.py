@@ -23,7 +23,7 @@ def bad_links(ledger: Ledger, source_ip: str, *, now: datetime) -> int:
 def forms(ledger: Ledger, approval_id: str, approver: str, source_ip: str, *, now: datetime) -> int:
     """The number of forms on this approver's link from this address in this minute, including this one."""
     key = f"FORMS#{_digest(approver, 12)}#{_digest(_caller(source_ip), 2)}"
-    return ledger.count(f"APPROVAL#{approval_id}", key, period=_minute(now))
+    return ledger.count(f"APPROVAL#{approval_id}", key, period=_minute(now), seldom=True)
 
 
 def refused(ledger: Ledger, approval_id: str, reason: str) -> int:

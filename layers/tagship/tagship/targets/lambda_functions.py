@@ -33,9 +33,9 @@ _AT_ONCE = 4
 _NEXT_SECONDS = 1
 """Seconds between two uploads. Each upload has its own invocation, so that a slow one ends before the function's
 timeout."""
-_LOOKS, _LOOK_SECONDS = 8, 0.1
-"""How often, and how many seconds apart, a call looks again at its versions. Many are active within a second. The state
-machine waits in whole seconds, and its wait costs three transitions and another call."""
+_LOOKS = (0.3, *[0.07] * 7)
+"""The seconds before each further look at new versions: none is active at once, and many within a second. The state machine
+waits in whole seconds, and its wait costs three transitions and another call."""
 
 _PARALLEL = 8
 """The most reads at the same time."""
@@ -152,10 +152,10 @@ class LambdaFunctions:
 
     def _look_again(self, published: Revision, waits: dict[str, int]) -> None:
         """Renews the seconds to wait for each version, until all are active or a moment is over."""
-        for _ in range(_LOOKS):
+        for seconds in _LOOKS:
             if not any(waits.values()):
                 return
-            self.pause(_LOOK_SECONDS)
+            self.pause(seconds)
             for part in self.parts:
                 if wait := waits[part.spec.of]:
                     waits[part.spec.of] = part.look_again(self._part(part, published), wait)

@@ -45,7 +45,7 @@ def open_page(
         deliver=partial(deliver, ledger, stepfunctions),
         now=now(),
         base_url=settings.approval_base_url,
-        waits=partial(waits, ledger, stepfunctions),
+        waits=partial(waits, stepfunctions),
         login=login,
         release_of=partial(approvals.release_of, ledger),
         believed=believed,

@@ -119,7 +119,7 @@ class Page:
     deliver: Deliver
     now: datetime
     base_url: str = ""
-    waits: Callable[[str], bool] | None = None
+    waits: Callable[[RequestRecord], bool] | None = None
     login: Login | None = None
     release_of: ReleaseOf | None = None
     believed: Callable[[RequestRecord], None] = lambda _: None
@@ -207,7 +207,7 @@ class Page:
             return ask(visit, form=form, status=409, notice="old")
         if problem := _problem(visit, form):
             return ask(visit, form=form, status=400, problem=problem)
-        if self.waits and not self.waits(visit.record["id"]):
+        if self.waits and not self.waits(visit.record):
             return tell("dead", 409, visit)
         return self._record(visit, form)
 

@@ -59,11 +59,8 @@ def answer_in_a_pause(request: RequestRecord) -> dict[str, object]:
     }
 
 
-def waits(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> bool:
+def waits(stepfunctions: SFNClient, request: RequestRecord) -> bool:
     """Whether the release's execution still waits for the decision."""
-    request = approvals.get(ledger, approval_id)
-    if request is None:
-        return False
     with calling("Looking at the execution that waits"):
         answer = stepfunctions.describe_execution(executionArn=request["execution"])
     return str(answer["status"]) == "RUNNING"
@@ -84,15 +81,13 @@ def deliver(ledger: Ledger, stepfunctions: SFNClient, approval_id: str) -> None:
 
     Raises TokenDead if the execution no longer waits on this token; if it asks again, it gets the answer then.
     """
-    request = approvals.get(ledger, approval_id)
+    request, token = approvals.with_task_token(ledger, approval_id)
     if request is None or request["status"] == approvals.OPEN or request.get("delivered"):
         return
     answer = answer_in_a_pause(request) if "pause" in request else answer_of(request)
     try:
         with calling(f"Telling the execution of {request['application']} {request['tag']}"):
-            stepfunctions.send_task_success(
-                taskToken=approvals.task_token(ledger, approval_id), output=json.dumps(answer)
-            )
+            stepfunctions.send_task_success(taskToken=token, output=json.dumps(answer))
     except ClientError as error:
         if code_of(error) in _DEAD:
             raise TokenDead(
