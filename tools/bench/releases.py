@@ -25,7 +25,8 @@ from tools.stack import Engine, LocalError
 from tools.storefront import NAME, Storefront, pack
 
 PERCENT = 10
-_LOOK_EVERY = 0.05
+_LOOK_EVERY = 0.25
+"""Seconds. All times are the engine's own, so looking more often would only take its CPU."""
 _LONGEST = 120
 
 
