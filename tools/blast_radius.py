@@ -233,6 +233,8 @@ def _add(radius: Radius, policy: Mapping[str, Any]) -> None:
 def _words(role: str, action: str, resource: str, statement: Mapping[str, Any]) -> Words:
     if action in ("dynamodb:PutItem", "dynamodb:UpdateItem") and resource == "Ledger":
         return _of_the_ledger(attributes_in(statement))
+    if action == "dynamodb:GetItem" and keys_in(statement) == frozenset({"APPLICATION#*"}):
+        return ((READS, "the ledger, without requests for approval and sessions"),)
     if action == "lambda:InvokeFunction":
         return ((CALLS, "every function that a state of it names"),)
     if resource == "*" and action.startswith(("logs:", "xray:")):
@@ -256,6 +258,12 @@ def attributes_in(statement: Mapping[str, Any]) -> frozenset[str]:
     """The attributes that a permission on the ledger is limited to; empty if it is not limited."""
     condition = statement.get("Condition", {}).get("ForAllValues:StringEquals", {})
     return frozenset(condition.get("dynamodb:Attributes", ()))
+
+
+def keys_in(statement: Mapping[str, Any]) -> frozenset[str]:
+    """The partition keys that a permission on the ledger is limited to; empty if it is not limited."""
+    condition = statement.get("Condition", {}).get("ForAllValues:StringLike", {})
+    return frozenset(_listed(condition.get("dynamodb:LeadingKeys")))
 
 
 def _secret(resource: str) -> Words:

@@ -95,12 +95,16 @@ class Table:
 
     client: Any
     asked: Counter[str] = field(default_factory=Counter)
+    partitions: set[str] = field(default_factory=set)
+    """Of the items that were read."""
     conflicts: int = 0
     down: bool = False
 
     def __getattr__(self, name: str) -> Any:
         def ask(**request: Any) -> Any:
             self.asked[name] += 1
+            gets = [each["Get"] for each in request.get("TransactItems", ())] or [request]
+            self.partitions |= {get["Key"]["pk"]["S"] for get in gets}
             if self.down:
                 raise UNAVAILABLE
             if name == "transact_get_items" and self.conflicts:
@@ -199,6 +203,7 @@ def test_only_channels_with_a_recipient_get_a_message(here: Here, notifications:
     assert here.takes(*here.record(FactKind.DEPLOYMENT_STARTED)) == DONE
     assert here.queue.channels() == channels
     assert here.table.asked == {"transact_get_items": 1}
+    assert here.table.partitions == {"APPLICATION#storefront"}, "its role can read no others"
 
 
 def test_the_outcome_of_a_request_goes_to_its_slack_channel_at_any_level(here: Here) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tagship.ledger.table import application_key
 from tagship.model.facts import ENDING_KINDS, FactKind
 from tests.template.cloudformation import (
     PATH,
@@ -501,6 +502,15 @@ def test_a_function_that_only_reads_the_ledger_cannot_write_it() -> None:
         *("RunGateFunction", "AwaitStableFunction", "CheckHealthFunction"),
         *("BroadcastFunction", "PreserveFunction"),
     }
+
+
+def test_broadcast_cannot_read_requests_for_approval() -> None:
+    """They contain task tokens. What it reads is an application's: a release, and the jobs that wait for it."""
+    (reading,) = [
+        it for it in allowed() if it.resource == "BroadcastFunction" and "dynamodb:GetItem" in it.actions
+    ]
+    keys = reading.body["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert fnmatchcase(application_key("storefront"), keys) and not fnmatchcase("APPROVAL#1", keys)
 
 
 PROMOTES = "PromoteFunction"
