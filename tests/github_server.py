@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.http_server import LocalServer
 
 APP, INSTALLATION, RUN = "Iv23liAbCdEf", 119022551, 23625057533
 WEBHOOK_SECRET = "3d1f0b8e6a2c4975b1e0"
@@ -189,7 +191,7 @@ def github() -> Iterator[GitHub]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = LocalServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     fake.api = f"http://127.0.0.1:{server.server_port}"
     try:

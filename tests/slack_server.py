@@ -10,8 +10,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.http_server import LocalServer
 
 
 @dataclass
@@ -82,11 +84,6 @@ class Slack:
         return [message for path, message in self.posts if path.endswith(f"/{name}")]
 
 
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 128
-    """By default 5 connections may wait, and the kernel drops the others: on a busy machine a post then times out."""
-
-
 @contextmanager
 def slack() -> Iterator[Slack]:
     """Until the block ends."""
@@ -114,7 +111,7 @@ def slack() -> Iterator[Slack]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = _Server(("127.0.0.1", 0), Handler)
+    server = LocalServer(("127.0.0.1", 0), Handler)
     here.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from tagship.runtime import utc_now
+from tests.http_server import LocalServer
 
 CLIENT = "tagship-test"
 
@@ -187,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
 def local_provider(**how: Any) -> Iterator[LocalProvider]:
     """A provider that answers while the block lasts."""
     provider = LocalProvider(**how)
-    server = ThreadingHTTPServer(
+    server = LocalServer(
         ("127.0.0.1", 0), type("Handler", (_Handler,), {"provider": provider}), bind_and_activate=True
     )
     server.daemon_threads = True

@@ -6,13 +6,14 @@ import json
 import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 
 import pytest
 
 from tagship.aws import web
 from tagship.aws.web import AddressRefused, RequestFailed
+from tests.http_server import LocalServer
 from tests.unit.health.servers import dripping, http_answer, saying, serving
 
 
@@ -51,7 +52,7 @@ released = threading.Event()
 def service():
     Service.came = []
     released.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    server = LocalServer(("127.0.0.1", 0), Service)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     released.set()
