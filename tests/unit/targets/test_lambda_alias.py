@@ -1018,7 +1018,9 @@ def test_each_aws_refusal_has_one_meaning(functions, release, operation, refusal
 def test_a_missing_permission_to_remove_the_alias_is_reported(functions, first):
     first.shift(100)
     functions.refuses["delete_alias"] = aws_error("AccessDeniedException", status=403)
-    with pytest.raises(CredentialsRefused, match=r"^Deleting the alias live of storefront: "):
+    with pytest.raises(
+        CredentialsRefused, match=r"^storefront v1.4.0: deleting the alias live of storefront: "
+    ):
         first.restore()
 
 

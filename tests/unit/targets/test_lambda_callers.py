@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from botocore.stub import Stubber
 
 from tagship.model.errors import AwsUnavailable, CredentialsRefused
 from tagship.targets import lambda_callers
-from tagship.targets.lambda_callers import callers, callers_past_aliases
+from tagship.targets.lambda_callers import callers, callers_past_aliases, in_words
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:storefront"
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:orders"
@@ -67,6 +68,9 @@ def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lambda_callers, "_AT_ONCE", 1)
 
 
+RELEASE = "storefront v1.4.0"
+
+
 @pytest.fixture(scope="module")
 def client() -> Any:
     return boto3.client(
@@ -98,9 +102,9 @@ def trigger(on: str = ARN, source: str = QUEUE) -> dict[str, Any]:
 def found(client: Any, qualifier: str = "") -> dict[str, str]:
     """The callers, each with the command that moves it to `live`."""
     if qualifier:
-        found = callers(client, arn=ARN, qualifier=qualifier)
+        found = callers(client, arn=ARN, qualifier=qualifier, about=RELEASE)
     else:
-        found, _ = callers_past_aliases(client, arn=ARN)
+        found, _ = callers_past_aliases(client, arn=ARN, about=RELEASE)
     return {each.said: each.moved_to("storefront", "live", "us-east-1") for each in found}
 
 
@@ -203,6 +207,19 @@ def test_a_trigger_of_the_function_itself_does_not_call_its_version(client, stub
     assert found(client, "7") == {}
 
 
+def test_each_permission_of_one_service_has_its_own_command(client, stub):
+    """Two rules of EventBridge may each have a permission: both must move, and the sentence names the service once."""
+    lambda_ = Answers(stub, "")
+    service = {"Service": "events.amazonaws.com"}
+    lambda_.policy(statement(service, sid="hourly"), statement(service, sid="daily"))
+    lambda_.triggers()
+    lambda_.address()
+    found, _ = callers_past_aliases(client, arn=ARN, about=RELEASE)
+    commands = [each.moved_to("storefront", "live", "us-east-1") for each in found]
+    assert [re.search(r"--statement-id (\w+)", each)[1] for each in commands] == ["hourly", "daily"]
+    assert in_words(found) == "a permission for events.amazonaws.com"
+
+
 def test_a_source_outside_aws_has_no_arn(client, stub):
     lambda_ = Answers(stub, "")
     lambda_.policy()
@@ -214,9 +231,10 @@ def test_a_source_outside_aws_has_no_arn(client, stub):
 def test_aws_s_refusal_names_what_was_looked_at(client, stub):
     stub.add_client_error("get_policy", "TooManyRequestsException", "Rate exceeded", http_status_code=429)
     with pytest.raises(AwsUnavailable) as caught:
-        callers(client, arn=ARN, qualifier="7")
+        callers(client, arn=ARN, qualifier="7", about=RELEASE)
     assert str(caught.value) == (
-        f"Looking at who calls {ARN}:7: AWS is temporarily unavailable (TooManyRequestsException): Rate exceeded"
+        f"storefront v1.4.0: looking at who calls {ARN}:7: AWS is temporarily unavailable "
+        "(TooManyRequestsException): Rate exceeded"
     )
 
 
@@ -228,7 +246,7 @@ def test_triggers_on_any_version_are_callers_of_versions_and_on_other_functions_
     stub.add_response("list_event_source_mappings", {"EventSourceMappings": pages[0], "NextMarker": "2"}, {})
     stub.add_response("list_event_source_mappings", {"EventSourceMappings": pages[1]}, {"Marker": "2"})
     Answers(stub, "").address()
-    itself, versions = callers_past_aliases(client, arn=ARN, current="7")
+    itself, versions = callers_past_aliases(client, arn=ARN, current="7", about=RELEASE)
     assert itself == []
     assert [each.said for each in versions] == [
         "a permission for s3.amazonaws.com on version 7",
@@ -241,8 +259,8 @@ def test_aws_s_refusal_names_whose_callers_were_looked_at(client, stub):
     Answers(stub, "").policy()
     stub.add_client_error("list_event_source_mappings", "AccessDeniedException", "no", http_status_code=403)
     Answers(stub, "").address()
-    with pytest.raises(CredentialsRefused, match=f"Looking at who calls {ARN}: "):
-        callers_past_aliases(client, arn=ARN)
+    with pytest.raises(CredentialsRefused, match=f"^storefront v1.4.0: looking at who calls {ARN}: "):
+        callers_past_aliases(client, arn=ARN, about=RELEASE)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +288,7 @@ def test_a_policy_that_somebody_wrote_by_hand_is_read_too(change: dict[str, Any]
         answers = Answers(stub, "")
         answers.triggers()
         answers.address()
-        ((found,), _) = callers_past_aliases(client, arn=ARN)
+        ((found,), _) = callers_past_aliases(client, arn=ARN, about=RELEASE)
     assert found.said == f"a permission for {who}"
     command = found.moved_to("storefront", "live", "us-east-1")
     assert command.endswith(" --statement-id … --region us-east-1"), "it has no name"
@@ -283,4 +301,4 @@ def test_a_policy_without_statements_allows_nobody() -> None:
         answers = Answers(stub, "")
         answers.triggers()
         answers.address()
-        assert callers_past_aliases(client, arn=ARN) == ([], [])
+        assert callers_past_aliases(client, arn=ARN, about=RELEASE) == ([], [])

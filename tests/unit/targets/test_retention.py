@@ -140,16 +140,20 @@ def test_only_versions_are_ever_deleted(function: FakeLambda, number: str) -> No
     """Without a version's number Lambda deletes the function with all its versions."""
     with pytest.raises(TargetInvalid) as refused:
         versions(function).delete(Stored(name=f"version {number}", revisions=known(function)[:1]))
-    assert (
-        str(refused.value)
-        == f"storefront: version {number} is not one published version. It was not deleted."
+    assert str(refused.value) == (
+        f"storefront: version {number} of storefront was not deleted: it has no version number, and without one Lambda "
+        "would delete the whole function. This is a bug in Tagship: please report it."
     )
     assert "delete_function" not in function.calls
 
 
 def test_a_version_of_no_release_is_never_deleted(function: FakeLambda) -> None:
-    with pytest.raises(TargetInvalid, match="version 3 is not one published version"):
+    with pytest.raises(TargetInvalid) as refused:
         versions(function).delete(Stored(name="version 3", revisions=[]))
+    assert str(refused.value) == (
+        "storefront: version 3 of storefront was not deleted: no release in the ledger made it. If nobody needs it, delete "
+        "it by hand: aws lambda delete-function --function-name storefront --qualifier 3 --region us-east-1"
+    )
     assert "delete_function" not in function.calls
 
 

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from tagship.aws.calls import REFUSED_CREDENTIALS, calling, code_of
 from tagship.text.plain import line
+from tagship.text.words import listed
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -37,7 +38,7 @@ class Caller:
     """One caller."""
 
     said: str
-    """The caller in words."""
+    """The caller in words. Two permissions of one service have the same."""
     move: str
     """The command that makes it call an alias, with placeholders `{function}`, `{alias}` and `{region}`."""
 
@@ -46,32 +47,32 @@ class Caller:
         return self.move.format(function=function, alias=alias, region=region)
 
 
-def callers(client: LambdaClient, *, arn: str, qualifier: str) -> list[Caller]:
-    """The callers of one version or alias.
+def callers(client: LambdaClient, *, arn: str, qualifier: str, about: str) -> list[Caller]:
+    """The callers of one version or alias. `about` is the release or the application, for messages.
 
     Raises CredentialsRefused, AwsUnavailable.
     """
     called = f"{arn}:{qualifier}"
-    with calling(f"Looking at who calls {called}", **REFUSED_CREDENTIALS):
+    with calling(f"{about}: looking at who calls {called}", **REFUSED_CREDENTIALS):
         found = [
             *_permitted(client, arn, qualifier),
             *_triggers(_mappings(client, {"FunctionName": f"{_name(arn)}:{qualifier}"}), called),
             *_address(client, arn, qualifier),
         ]
-    return _each_once(found)
+    return list(dict.fromkeys(found))
 
 
 def callers_past_aliases(
-    client: LambdaClient, *, arn: str, current: str | None = None
+    client: LambdaClient, *, arn: str, current: str | None = None, about: str
 ) -> tuple[list[Caller], list[Caller]]:
     """The callers of the unqualified function; and those of the current version, and the triggers on any other version.
 
-    All requests are made at the same time.
+    All requests are made at the same time. `about` is the release, for messages.
 
     Raises CredentialsRefused, AwsUnavailable.
     """
     with (
-        calling(f"Looking at who calls {arn}", **REFUSED_CREDENTIALS),
+        calling(f"{about}: looking at who calls {arn}", **REFUSED_CREDENTIALS),
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
         permitted = pool.submit(list, _permitted(client, arn, ""))
@@ -89,11 +90,12 @@ def callers_past_aliases(
             version = mapping["FunctionArn"].removeprefix(f"{arn}:")
             if version.isdecimal():
                 versions.append(_trigger(mapping, f" on version {version}"))
-    return _each_once(itself), _each_once(versions)
+    return list(dict.fromkeys(itself)), list(dict.fromkeys(versions))
 
 
-def _each_once(found: Iterable[Caller]) -> list[Caller]:
-    return list({each.said: each for each in found}.values())
+def in_words(found: Iterable[Caller]) -> str:
+    """The callers in one part of a sentence; each text once, because one service may have several permissions."""
+    return listed(dict.fromkeys(each.said for each in found))
 
 
 def _permitted(client: LambdaClient, arn: str, qualifier: str) -> Iterator[Caller]:

@@ -43,11 +43,11 @@ from tagship.targets.kind import (
     brought,
 )
 from tagship.targets.lambda_alias import LambdaTarget
-from tagship.targets.lambda_callers import Caller, callers, callers_past_aliases
+from tagship.targets.lambda_callers import callers, callers_past_aliases, in_words
 from tagship.targets.lambda_configuration import differences, digest_of
 from tagship.targets.lambda_keeping import hold
 from tagship.targets.lambda_parts import OF
-from tagship.text.words import listed, size
+from tagship.text.words import size
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -83,19 +83,21 @@ class LambdaFunction:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             latest = pool.submit(self._configuration, "$LATEST")
             alias = pool.submit(self._alias)
-            past = pool.submit(callers_past_aliases, self.client, arn=expected, current=version)
+            past = pool.submit(
+                callers_past_aliases, self.client, arn=expected, current=version, about=self._release
+            )
             warnings = self._changeable(latest.result(), expected)
             said = self._undrifted(alias.result(), current)
             bypassing, fixed = past.result()
         if bypassing:
             warnings.append(
-                f"Some callers bypass the alias and call {self.spec.function} directly: {_listed(bypassing)}. "
+                f"Some callers bypass the alias and call {self.spec.function} directly: {in_words(bypassing)}. "
                 "They get a new release at once, before its health is checked, and a rollback does not reach "
                 f"them. Point them at the alias {self.spec.alias}."
             )
         if fixed:
             warnings.append(
-                f"Some callers call a version of {self.spec.function} itself: {_listed(fixed)}. Neither releases nor "
+                f"Some callers call a version of {self.spec.function} itself: {in_words(fixed)}. Neither releases nor "
                 f"rollbacks reach them. Point them at the alias {self.spec.alias}."
             )
         where = (self.spec.function, self.spec.alias, self.spec.region)
@@ -531,7 +533,7 @@ class LambdaFunction:
         if baseline is None:
             if alias is not None:
                 self._refuse_to_delete(alias)
-                with calling(f"Deleting {self.name}", **_REFUSED):
+                with calling(f"{self._release}: deleting {self.name}", **_REFUSED):
                     self.client.delete_alias(FunctionName=self.spec.function, Name=self.spec.alias)
             return f"{self.name} was removed again: nothing served traffic before this release."
         wanted: tuple[str, dict[str, float]] = (baseline["id"], {})
@@ -558,11 +560,14 @@ class LambdaFunction:
     def _refuse_to_delete(self, alias: Alias) -> None:
         """Raises BaselineMissing if the alias has callers by now, because their permissions would be deleted with it."""
         if attached := callers(
-            self.client, arn=function_arn(self.spec, self.spec.function), qualifier=self.spec.alias
+            self.client,
+            arn=function_arn(self.spec, self.spec.function),
+            qualifier=self.spec.alias,
+            about=self._release,
         ):
             raise BaselineMissing(
                 f"{self._release}: nothing served traffic before this release, but {self.name} now has "
-                f"callers: {_listed(attached)}. The alias was therefore not removed: it points at "
+                f"callers: {in_words(attached)}. The alias was therefore not removed: it points at "
                 f"{_described(alias)}. Publish a fix, or remove the alias: {self._by_hand(None)}"
             )
 
@@ -758,10 +763,6 @@ def _described(alias: Alias | None) -> str:
     version, weights = _standing(alias)
     shares = (f"{round(weight * 100)} % to version {other}" for other, weight in weights.items())
     return ", ".join([f"version {version}", *shares])
-
-
-def _listed(found: Sequence[Caller]) -> str:
-    return listed(each.said for each in found)
 
 
 def _reason(configuration: Configuration, name: Literal["StateReason", "LastUpdateStatusReason"]) -> str:

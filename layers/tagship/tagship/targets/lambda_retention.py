@@ -15,7 +15,7 @@ from tagship.model.errors import TargetInvalid
 from tagship.model.records import Revision
 from tagship.targets.kind import Stored, is_unnumbered
 from tagship.targets.lambda_alias import LambdaTarget
-from tagship.targets.lambda_callers import callers
+from tagship.targets.lambda_callers import Caller, callers, in_words
 from tagship.targets.lambda_configuration import digest_of
 from tagship.targets.lambda_parts import part_of
 from tagship.text.words import listed
@@ -54,7 +54,7 @@ class Versions:
             uses = [f"the alias {name} points at it" for name in aliases.get(number, ())]
             uses += ["it has provisioned concurrency"] if number in provisioned else []
             if revisions and not uses:  # the other versions are kept anyway
-                uses = [each.said for each in callers(self.client, arn=self._arn, qualifier=number)]
+                uses = list(filter(None, [in_words(self._callers(number))]))
             stored = Stored(
                 name=f"version {number}{self._ending}",
                 revisions=revisions,
@@ -69,9 +69,16 @@ class Versions:
         """Deletes one version, never the function. Lambda itself refuses one that an alias points at."""
         version = stored.name.removeprefix("version ").removesuffix(self._ending)
         # Without a version number Lambda would delete the whole function.
-        if not stored.revisions or not version.isdecimal():
+        if not version.isdecimal():
             raise TargetInvalid(
-                f"{self.application}: {stored.name} is not one published version. It was not deleted."
+                f"{self.application}: {stored.name} of {self.spec.function} was not deleted: it has no version number, and "
+                "without one Lambda would delete the whole function. This is a bug in Tagship: please report it."
+            )
+        if not stored.revisions:
+            raise TargetInvalid(
+                f"{self.application}: version {version} of {self.spec.function} was not deleted: no release in the ledger "
+                "made it. If nobody needs it, delete it by hand: aws lambda delete-function --function-name "
+                f"{self.spec.function} --qualifier {version} --region {self.spec.region}"
             )
         try:
             with self._calling(f"deleting version {version} of {self.spec.function}"):
@@ -131,6 +138,9 @@ class Versions:
                     found.setdefault(version, []).append(alias["Name"])
         return found
 
+    def _callers(self, number: str) -> Sequence[Caller]:
+        return callers(self.client, arn=self._arn, qualifier=number, about=self.application)
+
     def _provisioned(self) -> set[str]:
         """The versions with their own provisioned concurrency. An alias's is found through the alias."""
         try:
@@ -143,14 +153,14 @@ class Versions:
         return {each["FunctionArn"].rpartition(":")[2] for each in found}
 
     def _pages(self, operation: str, what: str) -> Iterator[Mapping[str, Any]]:
-        asked: dict[str, str] = {"FunctionName": self.spec.function}
+        request: dict[str, str] = {"FunctionName": self.spec.function}
         while True:
             with self._calling(f"{what} {self.spec.function}", ResourceNotFoundException=TargetInvalid):
-                page = getattr(self.client, operation)(**asked)
+                page = getattr(self.client, operation)(**request)
             yield page
             if not page.get("NextMarker"):
                 return
-            asked["Marker"] = page["NextMarker"]
+            request["Marker"] = page["NextMarker"]
 
     def _calling(self, what: str, **refusals: type[TargetInvalid]) -> AbstractContextManager[None]:
         return calling(f"{self.application}: {what}", **REFUSED_CREDENTIALS, **refusals)

@@ -58,8 +58,17 @@ class Versions:
     def delete(self, stored: Stored) -> None:
         """Deletes one version. Step Functions refuses one that an alias points at; running executions continue."""
         version = stored.name.removeprefix("version ")
-        if not stored.revisions or not version.isdecimal():
-            raise TargetInvalid(f"{self.application}: {stored.name} is not one version. It was not deleted.")
+        if not version.isdecimal():
+            raise TargetInvalid(
+                f"{self.application}: {stored.name} of {self.spec.stateMachine} was not deleted: it has no version number. "
+                "This is a bug in Tagship: please report it."
+            )
+        if not stored.revisions:
+            raise TargetInvalid(
+                f"{self.application}: version {version} of {self.spec.stateMachine} was not deleted: no release in the "
+                "ledger made it. If nobody needs it, delete it by hand: aws stepfunctions delete-state-machine-version "
+                f"--state-machine-version-arn {machine_arn(self.spec)}:{version} --region {self.spec.region}"
+            )
         try:
             with self._calling(f"deleting version {version} of {self.spec.stateMachine}"):
                 self.states.delete_state_machine_version(
