@@ -117,6 +117,19 @@ def test_a_mail_about_a_huge_plan_is_not_cut_by_mail_programs():
         assert "and 288 more, on the page" in part
 
 
+def test_a_mail_to_many_approvers_is_not_cut_by_mail_programs():
+    """A group may have a hundred members. The mail counts those that it does not name, and names its reader."""
+    people = [f"{number}-{'x' * 40}@example.com" for number in range(150)]
+    made = mail(
+        **(huge() | {"approvers": [*people, ANA], "required": 120, "decisions": [], "left": people[:50]})
+    )
+    assert len(made.html.encode()) < 102_000
+    for part in (made.text, text_of(made.html)):
+        assert f"{ANA} (you) has not decided yet" in " ".join(part.split())
+        assert people[-1] not in part
+        assert re.search(r"has not decided yet\s+◦?\s*… and (\d+) more\s", part)[1] == "131"
+
+
 def test_long_notes_are_cut_at_a_line_break_with_a_remark():
     """Fault 90."""
     made = mail(notes="word " * 5000)

@@ -38,6 +38,28 @@ def everything(record):
     yield invitation(record, link=LINK, now=NOW, reminder=True)
 
 
+def test_results_of_gates_that_do_not_fit_are_counted():
+    """Slack refuses a longer text, and what is cut at its end must not look like all."""
+    for message in everything(huge() | {"gates": [*huge()["gates"], not_configured("signature")]}):
+        (checked,) = (text for text in texts(message) if text.startswith("*What was checked*"))
+        lines = checked.splitlines()
+        named = [each for each in lines if each.startswith("• gate-")]
+        assert 0 < len(named) < 20
+        assert lines[-2:] == [f"• and {20 - len(named)} more, on the page", "Not configured: signature"]
+
+
+def not_configured(gate):
+    return {"gate": gate, "verdict": "not-configured", "why": "", "remedy": ""}
+
+
+def test_a_channel_sees_how_many_approvers_are_not_named():
+    people = [f"{number}-{'x' * 40}@example.com" for number in range(150)]
+    message = announcement(sample(approvers=people, required=2), now=NOW)
+    (asked,) = (text for text in texts(message) if text.startswith("Approvers: "))
+    assert ", … and 131 more. 2 approvals needed; one rejection ends it." in asked
+    assert asked.endswith("which is not posted here.")
+
+
 def test_the_channel_message_has_everything_except_a_link():
     record = sample(warnings=["The alarm storefront-5xx is firing."])
     message = announcement(record, now=NOW)

@@ -15,6 +15,8 @@ from tagship.text.plain import cut_at_a_line, line
 LINK = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+/[A-Za-z0-9._~/-]*\?t=[A-Za-z0-9_-]+")
 _SUBJECT_AT_MOST = 150
 _NOTES_AT_MOST = 1500
+_PEOPLE_AT_MOST = 20
+"""Names in each list of people. Gmail shows the first 102 KB of a mail."""
 
 _Kind = Literal["asked", "reminder", "escalation"]
 
@@ -54,6 +56,7 @@ def _mail(record: RequestRecord, *, approver: str, link: str, now: datetime, kin
         "notes_cut": len(notes) > _NOTES_AT_MOST or bool(shown["notes_cut"]),
         "link": link,
         "kind": kind,
+        **_people(shown),
     }
     subject = _subject(shown, kind)
     return Mail(
@@ -61,6 +64,17 @@ def _mail(record: RequestRecord, *, approver: str, link: str, now: datetime, kin
         text=render("mail.txt", subject=subject, **values),
         html=render("mail.html", subject=subject, **values),
     )
+
+
+def _people(shown: View) -> View:
+    """The beginning of each list of people, with the reader among the first, and how many more there are."""
+    missing = sorted(shown["missing"], key=lambda who: who != shown["you"])
+    lists = {"votes": shown["votes"], "missing": missing, "left": shown["left"]}
+    first = {name: people[:_PEOPLE_AT_MOST] for name, people in lists.items()}
+    return {
+        **first,
+        "more": {name: max(0, len(people) - _PEOPLE_AT_MOST) for name, people in lists.items()},
+    }
 
 
 def _subject(shown: View, kind: _Kind) -> str:

@@ -15,13 +15,25 @@ from tagship.approval.page.form import MAX_REASON
 from tagship.approval.page.view import View, view
 from tagship.approval.request.mail import LINK
 from tagship.model.records import RequestRecord
-from tagship.slack.messages import Block, Message, bullets, context, escaped, markup, message, section
+from tagship.slack.messages import (
+    SECTION_AT_MOST,
+    Block,
+    Message,
+    bullets,
+    context,
+    escaped,
+    markup,
+    message,
+    section,
+)
 from tagship.text.plain import cut_at_a_line, line
 from tagship.text.times import moment
+from tagship.text.words import first
 
 _LINES, _WARNINGS, _LINE = 6, 12, 180
 _NOTES = 600
 _COMMITS = 5
+_PEOPLE = 20
 
 
 def announcement(record: RequestRecord, *, now: datetime, buttons: str = "") -> Message:
@@ -32,7 +44,7 @@ def announcement(record: RequestRecord, *, now: datetime, buttons: str = "") -> 
     token, empty for a message without buttons.
     """
     shown = view(record, approver="", now=now)
-    approvers = ", ".join(line(voter) for voter in quorum.voters(record))
+    approvers = ", ".join(first([line(voter) for voter in quorum.voters(record)], _PEOPLE))
     return message(
         _title("Rollout paused" if shown["pause"] else "Approval needed", shown),
         *_about(record, shown),
@@ -148,9 +160,9 @@ def _about(record: RequestRecord, shown: View) -> list[Block]:
         blocks.append(
             section(f":warning: *Read this first*\n{bullets(_first(shown['warnings'], _WARNINGS))}")
         )
-    first = "configuration" if shown["is_configuration"] else "release"
+    kind = "configuration" if shown["is_configuration"] else "release"
     version = (
-        f"{shown['from_tag']} → {shown['tag']}" if shown["from_tag"] else f"{shown['tag']}, the first {first}"
+        f"{shown['from_tag']} → {shown['tag']}" if shown["from_tag"] else f"{shown['tag']}, the first {kind}"
     )
     facts = [("Version", escaped(version)), ("Author", escaped(shown["author"]))]
     if shown["ref"]:
@@ -179,7 +191,7 @@ def _about(record: RequestRecord, shown: View) -> list[Block]:
             blocks.append(section(f"*{how}*\n{bullets(step['words'] for step in shown['steps'])}"))
     if shown["commits_since"]:
         blocks.append(section(_commits(shown)))
-    blocks.append(section(f"*What was checked*\n{_gates(shown)}"))
+    blocks.append(section(_gates("*What was checked*", shown)))
     if shown["notes"]:
         blocks.append(section(f"*Notes*\n{escaped(cut_at_a_line(shown['notes'], _NOTES))}"))
     return blocks
@@ -209,25 +221,37 @@ def _in_the_readers_zone(iso: str, utc: str) -> str:
     return f"<!date^{int(moment(iso).timestamp())}^{{date_short_pretty}} {{time}}|{utc}>"
 
 
-def _gates(shown: View) -> str:
+def _gates(head: str, shown: View) -> str:
     unused = shown["gates_not_configured"]
     aside = f"\nNot configured: {', '.join(map(escaped, unused))}" if unused else ""
     if shown["all_passed"]:
         names = ", ".join(escaped(gate["name"]) for gate in shown["gates"])
         count = len(shown["gates"])
-        return f"{count} {'gate' if count == 1 else 'gates'} passed: {names}{aside}"
+        return f"{head}\n{count} {'gate' if count == 1 else 'gates'} passed: {names}{aside}"
     lines = [
         f"{escaped(gate['name'])} {gate['words']}" + (f": {escaped(gate['why'])}" if gate["why"] else "")
         for gate in shown["gates"]
     ]
-    return bullets(lines) + aside if lines else "No gate has reported a result."
+    if not lines:
+        return f"{head}\nNo gate has reported a result."
+    return f"{head}\n{bullets(_fitting(lines, SECTION_AT_MOST - len(head) - len(aside) - 1))}{aside}"
+
+
+def _fitting(lines: Sequence[str], room: int) -> list[str]:
+    """The first lines of a list that fit into so many characters, and how many more there are."""
+    for kept in range(len(lines), 0, -1):
+        more = len(lines) - kept
+        found = [*lines[:kept], f"and {more} more, on the page"] if more else list(lines)
+        if len(bullets(found)) <= room:
+            return found
+    return [f"{len(lines)} results, on the page"]
 
 
 def _first(lines: Sequence[str], most: int) -> list[str]:
     """The first lines, each cut so that the number of the others is not cut from the section's end."""
-    first = [escaped(line(each, _LINE)) for each in lines[:most]]
+    shown = [escaped(line(each, _LINE)) for each in lines[:most]]
     more = len(lines) - most
-    return [*first, f"and {more} more, on the page"] if more > 0 else first
+    return [*shown, f"and {more} more, on the page"] if more > 0 else shown
 
 
 def _title(what: str, shown: View) -> str:
