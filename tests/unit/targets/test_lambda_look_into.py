@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from dataclasses import replace
 from typing import Any
@@ -42,6 +43,19 @@ def test_a_good_package_is_described_with_the_functions_handler():
     assert looked_into() == ("storefront.zip has 1 file, 33 bytes unzipped, and handler index.handler.", [])
     two = zipped(index="def handler(event, context): ...\n", prices="")
     assert looked_into(two)[0].startswith("storefront.zip has 2 files, ")
+
+
+def test_names_that_occur_twice_are_shown_with_the_package():
+    raw = io.BytesIO(GOOD)
+    with zipfile.ZipFile(raw, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of a duplicate name, and writes it
+        archive.writestr(zipfile.ZipInfo("LICENSE"), "MIT")
+        archive.writestr(zipfile.ZipInfo("LICENSE"), "Apache-2.0")
+    said, found = looked_into(raw.getvalue())
+    assert not found
+    assert said.endswith(
+        " It contains LICENSE more than once, with different contents: AWS does not document which one Lambda keeps."
+    )
 
 
 def test_each_problem_names_the_file():

@@ -7,6 +7,7 @@ import io
 import os
 import struct
 import tracemalloc
+import warnings
 import zipfile
 
 import pytest
@@ -126,6 +127,40 @@ def test_a_file_that_others_cannot_read_is_reported(mode):
 @pytest.mark.parametrize("mode, system", [(0o100000, 3), (0o600, 0)])
 def test_a_package_without_file_modes_is_not_checked_for_them(mode, system):
     assert problems(packed({"app.py": GOOD}, mode=mode, system=system)) == []
+
+
+def doubled(*files):
+    """A zip in which a name may occur more than once."""
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of a duplicate name, and writes it
+        for name, text in files:
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return raw
+
+
+@pytest.mark.parametrize(
+    "again, handler, runtime",
+    [
+        ("app.py", "app.handler", "python3.13"),
+        ("./app.py", "app.handler", "python3.13"),
+        ("bootstrap", "anything", "provided.al2023"),
+    ],
+)
+def test_the_first_file_to_run_must_not_be_ambiguous(again, handler, runtime):
+    """Lambda may keep the one that was not inspected."""
+    name = again.removeprefix("./")
+    package = doubled((name, GOOD), (again, "def handler(event): steal()"))
+    assert problems(package, handler=handler, runtime=runtime)[-1] == (
+        f"It contains {name} more than once, with different contents. AWS does not document which one Lambda keeps. "
+        "Delete the old zip before you create it again, and add each file once."
+    )
+
+
+def test_other_names_that_occur_twice_are_reported_only_if_their_contents_differ():
+    package = doubled(("app.py", GOOD), ("app.py", GOOD), ("LICENSE", "MIT"), ("LICENSE", "Apache"))
+    found = look_into(package, handler="app.handler", runtime="python3.13")
+    assert (found.problems, found.ambiguous) == ((), ("LICENSE",))
 
 
 def test_a_bootstrap_must_exist_and_be_executable():

@@ -32,6 +32,7 @@ from tagship.model.errors import (
 )
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
+from tagship.targets.archive import shown
 from tagship.targets.kind import (
     Artifacts,
     Change,
@@ -169,6 +170,11 @@ class LambdaFunction:
             found = lambda_package.look_into(file, handler=handler, runtime=runtime, layers=layers)
         files = "1 file" if found.files == 1 else f"{found.files} files"
         said = f"{artifact.file} has {files}, {size(found.unzipped)} unzipped, and handler {handler}."
+        if found.ambiguous:
+            said += (
+                f" It contains {shown(found.ambiguous)} more than once, with different contents: AWS does not document "
+                "which one Lambda keeps."
+            )
         return said, [f"{artifact.file}: {problem}" for problem in found.problems]
 
     def restorable(self, current: Revision | None) -> Finding | None:

@@ -36,6 +36,9 @@ class Package:
     unzipped: int = 0
     problems: tuple[str, ...] = ()
     """Problems as sentences, each with a remedy; empty if there are none."""
+    ambiguous: tuple[str, ...] = ()
+    """Names that it contains more than once, with different contents. Some build tools write such zips, for example with
+    the licences of several libraries."""
 
 
 def look_into(file: IO[bytes], *, handler: str, runtime: str, layers: Sequence[int] = ()) -> Package:
@@ -75,7 +78,22 @@ def _judged(archive: zipfile.ZipFile, *, handler: str, runtime: str, layers: Seq
         )
     if files and handler:
         problems += _handler(archive, files, handler=handler, runtime=runtime, layers=bool(layers))
-    return Package(files=len(files), unzipped=unzipped, problems=tuple(problems))
+    ambiguous = _ambiguous(files)
+    first = ["bootstrap"] if runtime.startswith("provided") else _wanted(handler, runtime)
+    if deciding := [name for name in ambiguous if name in first]:
+        problems.append(
+            f"It contains {shown(deciding)} more than once, with different contents. AWS does not document which one "
+            "Lambda keeps. Delete the old zip before you create it again, and add each file once."
+        )
+    return Package(files=len(files), unzipped=unzipped, problems=tuple(problems), ambiguous=tuple(ambiguous))
+
+
+def _ambiguous(files: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """The same contents twice are harmless, whichever Lambda keeps."""
+    contents: dict[str, set[tuple[int, int]]] = {}
+    for file in files:
+        contents.setdefault(file.filename.removeprefix("./"), set()).add((file.CRC, file.file_size))
+    return [name for name, found in contents.items() if len(found) > 1]
 
 
 def _names(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
