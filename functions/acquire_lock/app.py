@@ -44,7 +44,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
 
 
 def _refuse_behind_newer(ledger: Ledger, record: ReleaseRecord) -> None:
-    present = lock.holder(ledger, record["application"])
+    present = lock.holder_to_follow(ledger, record["application"])
     if present is None or present.kept or present.upkeep or not present.alive(ledger.now()):
         return
     if Tag.parse(present.tag).newer_than(Tag.parse(record["tag"])):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 import pytest
+from boto3.session import Session
+from botocore.awsrequest import AWSResponse
+from urllib3 import HTTPResponse
 
 from tagship.aws.clients import ASKED_ONCE, Aws, Errand
 from tagship.aws.rights import Location, Right
@@ -46,6 +50,19 @@ class FakeSts:
                 "SessionToken": f"token {number}",
             }
         }
+
+
+def test_cloudtrail_shows_tagship_as_the_caller_s_program() -> None:
+    client = Aws(session=Session("key", "secret")).client("kms", region="eu-central-1")
+    sent: list[Any] = []
+
+    def answer(request: Any, **_: Any) -> Any:
+        sent.append(request)
+        return AWSResponse(request.url, 200, {}, HTTPResponse(BytesIO(b"{}"), preload_content=False))
+
+    client.meta.events.register("before-send.kms", answer)
+    client.list_keys()
+    assert sent[0].headers["User-Agent"].startswith("tagship Botocore/")
 
 
 @dataclass

@@ -117,6 +117,8 @@ def test_a_missing_file_is_not_pinned(ssm):
 
 def test_files_next_to_the_manifest_are_pinned_with_it(s3, ssm):
     """Fault 4: a signature that is uploaded, or overwritten, after the release was read is not the release's."""
+    gates = {"promotion": {"stage": "staging", "key": "alias/tagship-promotion"}}
+    ssm.put("/tagship/production/applications/storefront", json.dumps(application(gates=gates)))
     for name in ("release.json.sig", "promotion.json", "promotion.json.sig", "something else"):
         s3.upload(FOLDER + name, name.encode())
     found = read(s3, ssm)
@@ -128,3 +130,10 @@ def test_files_next_to_the_manifest_are_pinned_with_it(s3, ssm):
         "promotion.json.sig": "1",
     }
     assert found["objects"]["release.json.sig"]["size"] == len("release.json.sig")
+
+
+def test_a_promotion_is_read_only_where_a_gate_asks_for_it(s3, ssm):
+    """A signature is always pinned: another stage that this release is promoted to may ask for it."""
+    for name in ("release.json.sig", "promotion.json", "promotion.json.sig"):
+        s3.upload(FOLDER + name, name.encode())
+    assert read(s3, ssm)["objects"].keys() == {"storefront.zip", "release.json.sig"}

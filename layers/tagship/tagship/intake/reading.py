@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
@@ -12,7 +13,7 @@ from tagship.ledger import releases
 from tagship.model.documents import DocumentInvalid, as_document, read_manifest
 from tagship.model.errors import ReleaseUnreadable
 from tagship.model.records import ApprovedConfiguration, ConfigurationRecord, NewRelease, ReleaseRecord
-from tagship.model.release import BESIDE, place_of
+from tagship.model.release import PROMOTION, PROMOTION_SIGNATURE, SIGNATURE, place_of
 from tagship.text.plain import shorten
 from tagship.text.words import first
 
@@ -47,20 +48,24 @@ def read_release(
         application, tag = place_of(key)
     except ValueError as error:
         raise ReleaseUnreadable(f"{error}. Nothing was changed.") from error
-    found = release_bucket.read_manifest(s3, bucket=bucket, key=key, version=version)
-    manifest, problems = None, []
-    objects = {}
-    try:
-        manifest = read_manifest(found.body)
-        files = [*(artifact.file for artifact in manifest.artifacts), *BESIDE]
-        objects = release_bucket.pin(s3, bucket=bucket, application=application, tag=tag, files=files)
-    except DocumentInvalid as error:
-        problems = [shorten(str(problem), 500) for problem in error.problems]
-    configured = configuration.read(ssm, stage=stage, application=application, github_hosts=github_hosts)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(
+            configuration.read, ssm, stage=stage, application=application, github_hosts=github_hosts
+        )
+        found = release_bucket.read_manifest(s3, bucket=bucket, key=key, version=version)
+        configured = reading.result()
     if guard is not None:
         configured = configuration.guarded(
             configured, guard(application), stage=stage, application=application
         )
+    manifest, problems = None, []
+    objects = {}
+    try:
+        manifest = read_manifest(found.body)
+        files = [*(artifact.file for artifact in manifest.artifacts), *_beside(configured)]
+        objects = release_bucket.pin(s3, bucket=bucket, application=application, tag=tag, files=files)
+    except DocumentInvalid as error:
+        problems = [shorten(str(problem), 500) for problem in error.problems]
     record = {
         "application": application,
         "tag": tag,
@@ -75,6 +80,12 @@ def read_release(
         "phase": "gates",
     }
     return cast("NewRelease", record)
+
+
+def _beside(configured: ConfigurationRecord) -> tuple[str, ...]:
+    """Files to pin that are no artifacts. A signature is promoted with its release, whether or not this stage needs it."""
+    gates = (configured["document"] or {}).get("gates") or {}
+    return (SIGNATURE, PROMOTION, PROMOTION_SIGNATURE) if gates.get("promotion") else (SIGNATURE,)
 
 
 def why_of(outcome: str, record: ReleaseRecord) -> str:

@@ -18,12 +18,10 @@ APPLICATION_NAME = r"^[a-z][a-z0-9-]{1,39}$"
 APPLICATION_NAME_WORDS = "a lower-case letter, then letters, digits and -, 2 to 40 in all"
 MANIFEST = "release.json"
 SIGNATURE = "release.json.sig"
-"""The raw signature of the manifest's bytes, uploaded before it."""
+"""The raw signature of the manifest's bytes, uploaded before it and pinned with it."""
 PROMOTION = "promotion.json"
 """Confirms that the release succeeded in the previous stage; written by `tagship promote`."""
 PROMOTION_SIGNATURE = "promotion.json.sig"
-BESIDE = (SIGNATURE, PROMOTION, PROMOTION_SIGNATURE)
-"""Files that may be next to a manifest without being artifacts; they are pinned with it."""
 MANIFEST_BYTES = 262_144
 """A manifest is stored in one ledger item (DynamoDB: 400 KB) with the plan; its notes can have 40,000 characters of 4
 bytes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from random import uniform
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 _RATE_EXCEEDED = "Maximum sending rate exceeded"
 """SES's words; the exceeded daily quota has the same code, and does not pass soon."""
+_LINKS_AT_ONCE = 10
+"""Links that are signed at the same time; a client for messages has 25 connections."""
 _MAIL_TRIES = 10
 """With the pauses between them at most 13.5 s: less than all messages of a step have together (`sending.SECONDS`)."""
 LONG_AGO = timedelta(days=30)
@@ -252,7 +255,8 @@ class _Sender:
     ) -> dict[str, str]:
         """The result by `mail to ana@example.com`, `slack to the channel` and so on: `sent`, or the reason for the
         failure."""
-        links = {approver: self._link(approver) for approver in approvers}
+        with ThreadPoolExecutor(_LINKS_AT_ONCE) as pool:
+            links = dict(zip(approvers, pool.map(self._link, approvers), strict=True))
         outbox, ses = Outbox(), self._client("ses")
         self.passing = outbox.passing
         for approver, link in links.items():
