@@ -49,8 +49,10 @@ def test_names_that_occur_twice_are_shown_with_the_package():
     raw = io.BytesIO(GOOD)
     with zipfile.ZipFile(raw, "a") as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zipfile warns of a duplicate name, and writes it
-        archive.writestr(zipfile.ZipInfo("LICENSE"), "MIT")
-        archive.writestr(zipfile.ZipInfo("LICENSE"), "Apache-2.0")
+        for text in ("MIT", "Apache-2.0"):
+            entry = zipfile.ZipInfo("LICENSE")
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, text)
     said, found = looked_into(raw.getvalue())
     assert not found
     assert said.endswith(

@@ -135,7 +135,9 @@ def doubled(*files):
     with zipfile.ZipFile(raw, "w") as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zipfile warns of a duplicate name, and writes it
         for name, text in files:
-            archive.writestr(zipfile.ZipInfo(name), text)
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, text)
     return raw
 
 
