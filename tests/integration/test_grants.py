@@ -38,7 +38,6 @@ NOT_SHOWN = {
     ("*", "sts:TagSession"): "the engine asks for sts:AssumeRole alone",
     ("read_release", "s3:ListBucket"): "without it S3 answers 403, not 404; the engine 404",
     ("preserve", "sqs:SendMessage"): "SAM gives it as well, for the records that Lambda itself gives up",
-    ("broadcast", "events:PutEvents"): "what the bus does not accept is queued: tests/flow/test_broadcast.py",
     ("notify", "kms:Decrypt"): "the engine's topics are not encrypted",
     ("notify", "kms:GenerateDataKey"): "the engine's topics are not encrypted",
     **{
