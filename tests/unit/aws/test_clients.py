@@ -62,7 +62,7 @@ def test_cloudtrail_shows_tagship_as_the_caller_s_program() -> None:
 
     client.meta.events.register("before-send.kms", answer)
     client.list_keys()
-    assert sent[0].headers["User-Agent"].startswith("tagship Botocore/")
+    assert sent[0].headers["User-Agent"].startswith(b"tagship Botocore/")
 
 
 @dataclass
