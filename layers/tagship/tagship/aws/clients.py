@@ -57,7 +57,7 @@ _SESSION_SECONDS = 900
 """The shortest session that STS allows."""
 _REUSE_SECONDS = 600
 """How long a warm function keeps an execution's session: no step (the longest takes 85 s) outlives the rest of it."""
-_NAMED = Config(user_agent="tagship")
+_USER_AGENT = "tagship"
 """The name in CloudTrail. boto3's own description of itself is written anew for every request, a tenth of its CPU time."""
 _NAME_CHARACTERS = 64
 """The limit of a session's name (AssumeRole, `RoleSessionName`)."""
@@ -199,7 +199,7 @@ class Aws:
         if self.session is None:
             self.session = boto3.session.Session()
         make: Callable[..., Any] = self.session.client
-        return make(service, config=config.merge(_NAMED), **options)
+        return make(service, config=config.merge(Config(user_agent=_USER_AGENT)), **options)
 
 
 def _listed(accounts: Set[str]) -> str:
