@@ -425,8 +425,14 @@ def test_an_alias_that_someone_moves_between_two_writes_is_left_to_them(function
 
 def test_a_plan_of_other_functions_moves_no_alias(functions, release):
     """A function was taken out of the target after the plan was made."""
-    with pytest.raises(ValueError, match="longer than"):
-        target(FakeFunctions({"storefront": functions["storefront"]})).set_weight(release.move(10))
+    fewer = target(FakeFunctions({"storefront": functions["storefront"]}))
+    for act in (fewer.verify_unchanged, fewer.set_weight, fewer.verify_weight):
+        with pytest.raises(TargetInvalid) as refused:
+            act(release.move(10))
+        assert str(refused.value) == (
+            "storefront v1.4.0: the release was planned for function worker too, which the target no longer names. This "
+            "step changed nothing; if an earlier one moved traffic, the release is rolled back. Publish a new tag."
+        )
     assert functions.moves == []
 
 

@@ -22,7 +22,7 @@ from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened,
 from tagship.targets.lambda_configuration import is_dangerous
 from tagship.targets.lambda_function import LambdaFunction
 from tagship.targets.lambda_keeping import room_for, storage_of
-from tagship.targets.lambda_parts import OF, apart, is_absent, joined, part_of, whole
+from tagship.targets.lambda_parts import OF, apart, is_absent, joined, name_of, part_of, parts_of, whole
 from tagship.text.words import listed
 
 if TYPE_CHECKING:
@@ -270,10 +270,24 @@ class LambdaFunctions:
     # ---- parts -----------------------------------------------------------------------------------------------------
 
     def _moves(self, move: Move) -> Iterator[tuple[LambdaFunction, Move]]:
-        """The move of each function."""
+        """The move of each function.
+
+        Raises TargetInvalid if the release was planned for other functions.
+        """
+        if removed := self._removed(move.candidate):
+            raise TargetInvalid(
+                f"{self._release}: the release was planned for {removed} too, which the target no longer names. This step "
+                "changed nothing; if an earlier one moved traffic, the release is rolled back. Publish a new tag."
+            )
         for part, etag in zip(self.parts, apart(move.etag, len(self.parts)), strict=True):
             baseline, candidate = part_of(move.baseline, part.spec.of), self._part(part, move.candidate)
             yield part, replace(move, baseline=baseline, candidate=candidate, etag=etag)
+
+    def _removed(self, planned: Revision) -> str:
+        """Functions of the plan that the target does not have, in words."""
+        named = {part.spec.of for part in self.parts}
+        aliases = [each["data"].get(OF, "") for each in parts_of(planned)]
+        return listed(f"function {name_of(each)}" for each in aliases if each and each not in named)
 
     def _part(self, part: LambdaFunction, revision: Revision) -> Revision:
         found = part_of(revision, part.spec.of)
