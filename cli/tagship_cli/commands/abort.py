@@ -54,7 +54,7 @@ def abort(*, place: Place, application: str, tag: str, reason: str, yes: bool, a
         place.client("stepfunctions").stop_execution(
             executionArn=record["execution"],
             error="ReleaseAborted",
-            cause=json.dumps({"by": caller.arn[:300], "why": reason}),
+            cause=json.dumps({"by": caller.arn, "why": reason}),
         )
     if not as_json:
         screen.say(

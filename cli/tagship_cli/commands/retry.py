@@ -55,7 +55,7 @@ def retry(*, place: Place, application: str, tag: str, reason: str, yes: bool, a
         yes=yes,
     )
     order = _order(place, application, tag, record) | {
-        "retry": {"attempt": attempt, "by": caller.arn[:300], "why": reason}
+        "retry": {"attempt": attempt, "by": caller.arn, "why": reason}
     }
     with trying(f"Starting {title}"):
         execution = place.client("stepfunctions").start_execution(

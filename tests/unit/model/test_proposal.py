@@ -37,6 +37,7 @@ def test_a_complete_proposal_is_read() -> None:
     found = Proposal.from_dict(order(by="  dana@example.com "))
     assert (found.application, found.tag, found.by) == ("storefront", "configuration-4", "dana@example.com")
     assert found.document == application()
+    assert Proposal.from_dict(order(by="x" * 301)).by == "x" * 299 + "…"
 
 
 @pytest.mark.parametrize(

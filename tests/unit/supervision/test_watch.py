@@ -85,6 +85,7 @@ def test_an_unreadable_event_is_refused_by_name_so_that_lambda_keeps_it(said):
     "cause, expected",
     [
         ('{"by": "kim", "why": "the wrong branch"}', ("kim", "the wrong branch")),
+        (f'{{"by": "{"x" * 301}", "why": "late"}}', ("x" * 299 + "…", "late")),
         ("stopped by kim", ("", "stopped by kim")),
         ("", ("", "")),
         ('"text"', ("", '"text"')),

@@ -14,7 +14,7 @@ from tagship.ledger.table import Fact, Ledger, timestamp
 from tagship.model.errors import ApplicationUnknown, RollbackRefused, RollbackUnderway, RollbackUnsafe
 from tagship.model.facts import FactKind
 from tagship.model.records import ReleaseRecord
-from tagship.model.release import Status
+from tagship.model.release import BY_CHARACTERS, Status
 from tagship.text.plain import shorten
 from tagship.text.words import cause_in_words
 
@@ -73,7 +73,7 @@ class Order:
             tag=data["tag"],
             trigger=data["trigger"] if data["trigger"] in TRIGGERS else "operator",
             why=cause_in_words(data["why"]),
-            by=str(data.get("by", "tagship"))[:300],
+            by=shorten(str(data.get("by", "tagship")), BY_CHARACTERS),
             attempt=attempt,
             to=to,
             seen=_kept(data.get("seen")),

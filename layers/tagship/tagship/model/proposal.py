@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tagship.model.release import APPLICATION_NAME
+from tagship.model.release import APPLICATION_NAME, BY_CHARACTERS
+from tagship.text.plain import shorten
 
 DOCUMENT_BYTES = 8192
 """The limit of a parameter in the advanced tier."""
 PREFIX = "configuration-"
 _SCOPE = "group."
 _TAG = re.compile(PREFIX + r"([1-9][0-9]{0,5})")
-_BY_AT_MOST = 300
 WHY_CHARACTERS = 500
 """The longest reason for a proposal, which approvers read first."""
 
@@ -93,7 +93,7 @@ class Proposal:
             application=data["application"],
             tag=data["tag"],
             document=data["document"],
-            by=data["by"].strip()[:_BY_AT_MOST],
+            by=shorten(data["by"].strip(), BY_CHARACTERS),
             emergency=whys["emergency"],
             owners=whys["owners"],
         )

@@ -13,6 +13,7 @@ import semver
 
 from tagship.model.errors import ReleaseUnreadable
 from tagship.model.fields import Matching
+from tagship.text.plain import shorten
 
 APPLICATION_NAME = r"^[a-z][a-z0-9-]{1,39}$"
 APPLICATION_NAME_WORDS = "a lower-case letter, then letters, digits and -, 2 to 40 in all"
@@ -28,6 +29,8 @@ bytes.
 """
 WHY_CHARACTERS = 1000
 """The longest reason for a step that a person takes, such as a retry."""
+BY_CHARACTERS = 300
+"""The longest name of who ordered something. It comes from AWS, so a longer one is cut with a mark, not refused."""
 NOTES_CHARACTERS = 40_000
 
 TAG = r"^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
@@ -318,7 +321,7 @@ class Retry:
             raise ValueError(
                 f"a retry's why has {length:,} characters; at most {WHY_CHARACTERS:,} are allowed"
             )
-        return cls(attempt=data["attempt"], by=data["by"][:300], why=data["why"])
+        return cls(attempt=data["attempt"], by=shorten(data["by"], BY_CHARACTERS), why=data["why"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

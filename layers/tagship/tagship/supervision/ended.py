@@ -15,7 +15,7 @@ from tagship.ledger import approvals, lock, releases
 from tagship.ledger.table import Ledger
 from tagship.model.errors import ApplicationUnknown, EventNotUnderstood
 from tagship.model.records import ReleaseRecord
-from tagship.model.release import WHY_CHARACTERS, Status, place_of
+from tagship.model.release import BY_CHARACTERS, WHY_CHARACTERS, Status, place_of
 from tagship.supervision.starting import supervised
 from tagship.text.plain import shorten
 
@@ -48,7 +48,7 @@ class Ended:
         """Who stopped it and why: `tagship abort` gives both, the console only the text that was typed, or nothing."""
         try:
             cause = json.loads(self.cause or "")
-            return str(cause["by"])[:300], shorten(str(cause["why"]), WHY_CHARACTERS)
+            return shorten(str(cause["by"]), BY_CHARACTERS), shorten(str(cause["why"]), WHY_CHARACTERS)
         except (ValueError, TypeError, KeyError, RecursionError):
             return "", shorten(self.cause, WHY_CHARACTERS)
 
