@@ -128,11 +128,12 @@ def publish(fact: FactRecord, channels: Iterable[str], *, sqs: SQSClient, queue_
     body = {"application": fact["application"], "fact": address(fact)}
     messages = [
         _message(
+            number,
             {"channel": channel, **body},
             group=f"{channel}-{fact['application']}",
             deduplication=f"{channel}-{fact['digest']}",
         )
-        for channel in channels
+        for number, channel in enumerate(channels)
     ]
     _send(messages, about=fact, sqs=sqs, queue_url=queue_url)
 
@@ -150,20 +151,19 @@ def one_by_one(
     Raises AwsUnavailable if the queue does not accept all of them.
     """
     body = {"channel": channel, "application": fact["application"], "fact": address(fact)}
-    messages = []
-    for reader in readers:
-        line = line_of(channel, reader)
-        messages.append(
-            _message({**body, "reader": reader}, group=line, deduplication=f"{line}-{fact['digest']}")
-        )
+    messages = [
+        _message(number, {**body, "reader": reader}, group=line, deduplication=f"{line}-{fact['digest']}")
+        for number, reader in enumerate(readers)
+        for line in [line_of(channel, reader)]
+    ]
     _send(messages, about=fact, sqs=sqs, queue_url=queue_url)
 
 
 def _message(
-    body: Mapping[str, object], *, group: str, deduplication: str
+    number: int, body: Mapping[str, object], *, group: str, deduplication: str
 ) -> SendMessageBatchRequestEntryTypeDef:
     return {
-        "Id": "",
+        "Id": str(number),
         "MessageBody": json.dumps(body),
         "MessageGroupId": group,
         "MessageDeduplicationId": deduplication,
@@ -184,9 +184,7 @@ def _send(
     """
     rejected: list[str] = []
     for begin in range(0, len(messages), _MANY):
-        batch: list[SendMessageBatchRequestEntryTypeDef] = [
-            {**message, "Id": str(number)} for number, message in enumerate(messages[begin : begin + _MANY])
-        ]
+        batch = messages[begin : begin + _MANY]
         with calling(f"Queueing {about['name']!r}"):
             answer = sqs.send_message_batch(QueueUrl=queue_url, Entries=batch)
         accepted = {each["Id"] for each in answer.get("Successful", ())}
