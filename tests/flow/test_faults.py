@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
+from tagship.deployment import restoring
 from tagship.ledger import releases
 from tagship.ledger.table import Fact, Ledger
 from tests.flow.harness import STAGE, Ended, World, aws_error, client_of, error_named, wait_for, well_only
@@ -473,6 +474,26 @@ def test_a_busy_target_is_waited_for_without_a_rollback(world: World) -> None:
     assert world.release("v1.0.0").status == "SUCCEEDED"
     assert left == [0]
     assert world.rollbacks() == []
+
+
+def test_if_the_target_stays_busy_the_release_is_rolled_back_and_nobody_is_called(world: World) -> None:
+    """Fault 95: nothing has moved, and the rollback's own write is refused too."""
+    ask = BaseClient._make_api_call
+
+    def busy(client: Any, name: str, parameters: Any) -> Any:
+        if name == "UpdateAlias":
+            raise aws_error("ResourceConflictException", 409)
+        return ask(client, name, parameters)
+
+    world.patch.setattr(BaseClient, "_make_api_call", busy)
+    world.patch.setattr(restoring, "LAST_WRITE_SECONDS", 0)
+    ended = supervised(world, begun(world))
+    assert ended.error == "ReleaseRolledBack", ended
+    assert world.alias() == ("1", {})
+    facts = world.ledger.facts_of("storefront", "v1.0.0")
+    (restored,) = (fact for fact in facts if fact["name"] == "Baseline Restored")
+    assert restored["data"]["what"].startswith("it already serves all traffic, so nothing had to be moved.")
+    assert assert_at_rest(world, "v1.0.0") == "ROLLED_BACK"
 
 
 def test_a_move_whose_response_was_lost_is_recognized(world: World) -> None:

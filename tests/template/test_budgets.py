@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tagship.deployment.restoring import LAST_WRITE_SECONDS, PATIENCE_SECONDS
 from tagship.deployment.settling import AFTER_SETTLING_SECONDS, rollback_settle_by
 from tagship.gates import together as together_in_a_task
 from tagship.health import LambdaCheck, sampling
@@ -350,6 +351,21 @@ def test_the_lock_outlives_a_step_until_the_rollback_holds_it() -> None:
         step = 300 + 300 + together("release", ["ShiftTraffic", "AwaitStable", *LOOK, *LOOK], parameters)
         first_try = time_out(task("rollback", "RestoreBaseline"), parameters)
         assert step + first_try <= lease
+
+
+def test_a_rollback_whose_write_is_refused_outlasts_every_call_of_the_release() -> None:
+    """Fault 95: it counts as restored without its write only when no late write of the release can follow."""
+    its = {
+        name: seconds(functions()[f"{name}Function"]["Timeout"], {})
+        for name in ("ShiftTraffic", "RestoreBaseline")
+    }
+    (retry,) = (
+        each
+        for each in task("rollback", "RestoreBaseline").body["Retry"]
+        if each["ErrorEquals"] == ["States.ALL"]
+    )
+    assert its["ShiftTraffic"] < LAST_WRITE_SECONDS <= sum(pauses(retry)) + PATIENCE_SECONDS
+    assert its["RestoreBaseline"] - 4 > PATIENCE_SECONDS, "the calls of that try need some seconds too"
 
 
 # ---- the history of an execution -----------------------------------------------------------------------------------

@@ -11,10 +11,16 @@ from tagship.deployment.locations import location_of
 from tagship.deployment.rollback import Order, leading_to, make_way, refuse, refuse_unsafe, served, shares_of
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, Ledger, timestamp
-from tagship.model.errors import BaselineMissing, RollbackRefused
+from tagship.model.errors import AwsUnavailable, BaselineMissing, RollbackRefused, TagshipError
 from tagship.model.facts import FactKind
 from tagship.model.records import ReleaseRecord, Revision
 from tagship.targets.kind import Restorer
+
+LAST_WRITE_SECONDS = 22
+"""So long after a rollback has taken the lock, no call of the release is still running that could move traffic: longer
+than ShiftTraffic's timeout, which starts before."""
+PATIENCE_SECONDS = 8
+"""How much of that one try waits for; the tries before it have let the rest pass."""
 
 
 def restore(
@@ -59,12 +65,15 @@ def restore(
     location = location_of(record)
     with ThreadPoolExecutor(max_workers=1) as meanwhile:
         shifts = meanwhile.submit(shares_of, ledger, record)
-        what = target.restore(
-            baseline=location["baseline"],
-            candidate=location["candidate"],
-            replaced=location.get("replaced"),
-            fence=held.fence,
-        )
+        try:
+            what = target.restore(
+                baseline=location["baseline"],
+                candidate=location["candidate"],
+                replaced=location.get("replaced"),
+                fence=held.fence,
+            )
+        except AwsUnavailable as refused:
+            what = already_restored(ledger, target, location["baseline"], refused, begun=begun)
     data: dict[str, object] = {
         "what": what,
         "baseline": location["baseline"],
@@ -76,6 +85,31 @@ def restore(
         order.fact(record, FactKind.BASELINE_RESTORED, rollback=rollback, execution=execution, **data)
     )
     return record, what
+
+
+def already_restored(
+    ledger: Ledger, target: Restorer, baseline: Revision | None, refused: AwsUnavailable, *, begun: datetime
+) -> str:
+    """What is restored although AWS refused the write: the baseline serves all traffic, and nobody can change that late.
+
+    A write on the target is what makes it refuse a late write of the release. Without it, the last call of the release
+    must be over. `begun` is when the rollback took the lock, after which no new call moves traffic.
+
+    Raises `refused` if the baseline does not serve all traffic, if that can't be read, or if it is too early.
+    """
+    left = LAST_WRITE_SECONDS - (ledger.now() - begun).total_seconds()
+    if baseline is None or left > PATIENCE_SECONDS:
+        raise refused
+    ledger.pause(max(0.0, left))
+    try:
+        serving = target.serving()
+    except TagshipError:
+        raise refused from None
+    if serving is None or serving["id"] != baseline["id"]:
+        raise refused
+    return (
+        f"it already serves all traffic, so nothing had to be moved. AWS refused to write it again. {refused}"
+    )
 
 
 def _lock(
