@@ -180,7 +180,7 @@ def _facts() -> Iterator[dict[str, Any]]:
 
 
 def _machines() -> list[Machine]:
-    deployed = ("ShiftTraffic", "AwaitStable", "Bake", "CheckHealth", "JudgeHealth", "WhatNext")
+    deployed = ("ShiftTraffic", "Shifted", "Bake", "CheckHealth", "JudgeHealth", "WhatNext")
     asked = (
         "PlanDeployment",
         "AnythingToChange",

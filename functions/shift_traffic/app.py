@@ -7,13 +7,14 @@ from tagship.deployment.shifting import shift
 from tagship.ledger import lock
 from tagship.ledger.table import fact_key, timestamp
 from tagship.model.facts import FactKind
-from tagship.model.rollout import longest_step, look_every
+from tagship.model.rollout import Baking, longest_step, look_every
 from tagship.runtime import Event, Runtime, step
 
 
 @step
 def handler(event: Event, runtime: Runtime) -> Event:
-    """The step that was made, the next one, and until when the target must have settled.
+    """The step that was made, the next one, and until when the target must have settled; `settled`: it has, and `wait` and
+    `until` are of the bake that begins now.
 
     Raises PauseOrdered, LockLost, TargetMoved and CredentialsRefused; in these cases this attempt has moved nothing.
     """
@@ -26,7 +27,7 @@ def handler(event: Event, runtime: Runtime) -> Event:
     settle_seconds = release.kind.settle_seconds
     step_seconds = longest_step(bake, every=every, health_seconds=settings.health_seconds) + settle_seconds
     data = {"percent": percent, "bake": bake, "step": index + 1, "of": deployment["count"], "fence": fence}
-    shift(
+    settled = shift(
         release.ledger,
         release.target,
         release.record,
@@ -35,7 +36,9 @@ def handler(event: Event, runtime: Runtime) -> Event:
         step=index,
         fence=fence,
         seconds=lock.lease(step_seconds, settings.rollback_seconds),
+        looks=release.kind.settles_at_once,
     )
+    baking = Baking.begun(bake, every=every, now=runtime.now())
     following = [each["needs"] for each in deployment["steps"][index + 1 :]]
     return {
         "fence": fence,
@@ -50,4 +53,8 @@ def handler(event: Event, runtime: Runtime) -> Event:
         "nextNeeds": following[0] if following else 0,
         "followingNeed": sum(following),
         "settleBy": timestamp(settle_by(settle_seconds, now=runtime.now())),
+        "settled": settled,
+        "wait": baking.wait if settled else 0,
+        "until": timestamp(baking.until),
+        "extended": baking.extended,
     }

@@ -20,7 +20,7 @@ from tagship.ledger.table import Fact, Ledger
 from tests.flow.harness import STAGE, Ended, World, aws_error, client_of, error_named, wait_for, well_only
 from tests.slack_server import slack
 
-ONLY_BACK_ONCE = {"await_stable": 1, "check_health": 1, "judge_health": 1}
+ONLY_BACK_ONCE = {"check_health": 1, "judge_health": 1}
 """How often the forward way calls a function before the rollback does, in a release that fails its first health check."""
 
 

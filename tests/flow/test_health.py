@@ -117,12 +117,12 @@ def test_an_alarm_that_fired_before_does_not_stop_the_fix_but_one_that_fires_aga
 
     fire()
 
-    def stable(event: dict[str, Any]) -> Any:
+    def checked(event: dict[str, Any]) -> Any:
         if fires_anew:
             fire()
-        return world.handlers["await_stable"](event, None)
+        return world.handlers["check_health"](event, None)
 
-    world.plant("await_stable", stable)
+    world.plant("check_health", checked)
     ended = world.release("v1.0.0")
     if fires_anew:
         assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
@@ -183,11 +183,11 @@ def test_an_application_with_alarms_only_is_rolled_back_and_its_ending_says_noth
     )
     put_alarm("5xx", "OK")
 
-    def stable(event: dict[str, Any]) -> Any:
+    def checked(event: dict[str, Any]) -> Any:
         client_of("cloudwatch").set_alarm_state(AlarmName="5xx", StateValue="ALARM", StateReason="many 5xx")
-        return world.handlers["await_stable"](event, None)
+        return world.handlers["check_health"](event, None)
 
-    world.plant("await_stable", stable)
+    world.plant("check_health", checked)
     ended = world.release("v1.0.0")
     assert_ended(world, ended, "v1.0.0", "ROLLED_BACK", "ReleaseRolledBack")
     assert UNCHECKED in world.record("v1.0.0")["why"]

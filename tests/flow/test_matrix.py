@@ -20,6 +20,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from tagship.deployment import shifting
 from tagship.model.errors import ApplicationUnknown
 from tagship.model.release import Status
 from tests.flow.harness import World, aws_error, client_of, error_named, wait_for, well_only
@@ -175,6 +176,8 @@ def run(world: World, state: str, fault: str) -> set[str]:
         pause = {"timeout": 1, "onTimeout": "continue"}
         steps = [{"percent": 10, "pause": pause}, {"percent": 100}]
         world.configure(strategy={"type": "steps", "steps": steps})
+    if state == "release.AwaitStable":
+        world.patch.setattr(shifting, "has_settled", lambda target, move: False)
     arn = world.start(world.upload(TAG))
     if reminded:
         wait_for(lambda: True if len(world.mails()) > 1 or over(world, arn) else None, "a reminder")

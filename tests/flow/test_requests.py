@@ -62,7 +62,7 @@ GOOD = {
     "recheck_release": 6,  # what is proven needs the record first, the facts, and the proofs; and freezes in two partitions
     "prove_candidate": 1,
     "shift_traffic": 2,
-    "await_stable": 2,
+    "await_stable": 0,  # ShiftTraffic has looked
     "check_health": 2,
     "judge_health": 2,
     "complete_release": 1,

@@ -51,13 +51,22 @@ def handler(event: dict[str, Any], context: Any) -> Any:
             raise _named("AwsUnavailable")
         case "is stopped by a person" if first(1):
             _stop(event["execution"])
-    return app.handler(event, context)
+    answer = app.handler(event, context)
+    if (_WHERE["state"], _cell_of(application)[0]) == ("release.ShiftTraffic", "release.AwaitStable"):
+        return {**answer, "settled": False, "wait": 0}
+    return answer
 
 
 def _fault_of(application: str) -> str:
+    state, fault = _cell_of(application)
+    return fault if state == _WHERE["state"] else ""
+
+
+def _cell_of(application: str) -> tuple[str, str]:
+    """The state in which this release meets its fault, and the fault."""
     written = Path(_WHERE["folder"], f"{application}.json")
     state, fault = json.loads(written.read_text()) if written.exists() else ("", "")
-    return str(fault) if state == _WHERE["state"] else ""
+    return str(state), str(fault)
 
 
 def _named(name: str) -> Exception:

@@ -112,6 +112,7 @@ RETRIED_TIMEOUTS = {"rollback.RestoreBaseline": "nothing matters more than this 
 NOT_A_FAILURE = {
     "release.ShiftTraffic: PauseOrdered": "nothing moved: people are asked before it does",
     "release.PauseFirst": "the same",
+    "release.Shifted": "ShiftTraffic has moved the traffic; a target that has not settled is waited for",
     "release.PauseRollout: States.Timeout": "health is looked at again, and people are still asked; one may then continue",
     "release.RequestApproval: States.Timeout": "the approvers are reminded, and asked again; one may then approve",
     "release.CheckHealth: States.ALL": "JudgeHealth judges that no check answered: it is an error (test_definitions.py)",

@@ -50,7 +50,7 @@ ORDER = {
 RETRY = {"attempt": 2, "by": "ana@example.com", "why": "The network was down."}
 STOPPED = "IsStopped"
 
-GOES_ON = "HowAnswered CheckHealth JudgeHealth WhatNext ShiftTraffic AwaitStable Settled CheckHealth JudgeHealth WhatNext"
+GOES_ON = "HowAnswered CheckHealth JudgeHealth WhatNext ShiftTraffic Shifted Settled CheckHealth JudgeHealth WhatNext"
 PLANS_AND_ASKS = (
     "AcquireLock RunGates JudgeGates GatesPassed PlanDeployment AnythingToChange RequestApproval HowDecided"
 )
@@ -59,7 +59,7 @@ PLANS_AND_ASKS = (
 RELEASES = {
     "Succeeds": (
         "",
-        "WhatNext ShiftTraffic AwaitStable Settled CheckHealth JudgeHealth WhatNext CompleteRelease Succeeded",
+        "WhatNext ShiftTraffic Shifted Settled CheckHealth JudgeHealth WhatNext CompleteRelease Succeeded",
     ),
     "WaitsForItsWindow": ("", "WhatNext CompleteRelease Succeeded"),
     "WaitsForItsCandidate": ("", "WhatNext CompleteRelease Succeeded"),
@@ -96,7 +96,7 @@ RELEASES = {
     ),
     "ComesBackUnhealthyAtLast": (
         "ReleaseRolledBack",
-        "WhatNext ShiftTraffic AwaitStable Settled CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
+        "WhatNext ShiftTraffic Shifted Settled CheckHealth JudgeHealth WhatNext HealthFailed RollBack Failed",
     ),
     "PausesAndContinues": (
         "",

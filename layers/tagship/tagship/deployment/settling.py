@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from tagship.model.errors import NotStable
+from botocore.exceptions import ClientError
+
+from tagship.model.errors import NotStable, TagshipError
+from tagship.targets.kind import Move, Traffic
 
 AFTER_SETTLING_SECONDS = 428
 """The longest that a rollback can take after it has settled (tests/template/test_budgets.py adds it up)."""
@@ -29,6 +32,14 @@ def wait_or_refuse(wait: int, *, by: datetime, now: datetime, what: str) -> int:
     if left <= 0:
         raise NotStable(f"{what} did not become stable in time.")
     return min(wait, max(left, 1))
+
+
+def has_settled(target: Traffic, move: Move) -> bool:
+    """Whether the target has applied the move. Any problem is left to `AwaitStable`, which looks again and raises it."""
+    try:
+        return target.verify_weight(move) == 0
+    except (TagshipError, ClientError):
+        return False
 
 
 def refuse_late(deployment: Mapping[str, Any], *, now: datetime, title: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from tagship.deployment.locations import location_of, move_to, standing_of
+from tagship.deployment.settling import has_settled
 from tagship.ledger import lock, releases
 from tagship.ledger.table import Fact, Ledger, Refused, timestamp
 from tagship.model.records import ReleaseRecord
@@ -21,9 +23,10 @@ def shift(
     step: int,
     fence: int,
     seconds: int,
-) -> None:
+    looks: bool,
+) -> bool:
     """Extends the lock's lease by `seconds`, and moves the traffic unless this step was done before: a late duplicate must
-    not undo a later step.
+    not undo a later step. `looks`: returns whether the target has already applied the move.
 
     `record` was read before the fact of this step, or with it: if its etag is of this step or a later one, so is that fact
     there.
@@ -32,19 +35,22 @@ def shift(
     """
     if ledger.fact(fact.application, fact.tag, fact.attempt, fact.name, fact.key):
         lock.renew(ledger, application=fact.application, fence=fence, seconds=seconds)
-        return
+        return False
     location, target = location_of(record), target_of()
     move = move_to(percent, location, fence=fence)
     target.verify_unchanged(move)
     _begin(ledger, fact, step=step, fence=fence, seconds=seconds)
     etag = target.set_weight(move)
-    releases.mark(
-        ledger,
-        fact,
-        standing=standing_of(location, etag=etag),
-        percent=percent,
-        shiftedAt=timestamp(ledger.now()),
-    )
+    with ThreadPoolExecutor(max_workers=1) as meanwhile:
+        settled = meanwhile.submit(has_settled, target, move) if looks else None
+        releases.mark(
+            ledger,
+            fact,
+            standing=standing_of(location, etag=etag),
+            percent=percent,
+            shiftedAt=timestamp(ledger.now()),
+        )
+    return settled is not None and settled.result()
 
 
 def _begin(ledger: Ledger, fact: Fact, *, step: int, fence: int, seconds: int) -> None:

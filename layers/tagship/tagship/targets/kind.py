@@ -355,6 +355,10 @@ class Kind:
     settle_seconds: int
     """The longest that the target may take to apply a move or to make a candidate. It limits every wait for the target.
     """
+    settles_at_once: bool = False
+    """Whether a move has usually been applied when `set_weight` returns. `ShiftTraffic` then looks once itself, and
+    `AwaitStable` is needed only if it was not.
+    """
     make: Make
     rights: Rights
     subject: Callable[[Any, Revision | None], Subject]

@@ -241,6 +241,7 @@ KIND = Kind(
     weighted=True,
     step_seconds=15,
     settle_seconds=300,
+    settles_at_once=True,
     make=_make,
     rights=rights,
     subject=_subject,
