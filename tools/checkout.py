@@ -110,8 +110,8 @@ class Checkout:
             version = states.describe_state_machine(stateMachineArn=found["stateMachineVersionArn"])
         except (ClientError, BotoCoreError) as error:
             raise OSError(str(error)) from error
-        said = str(version.get("description", ""))
-        tag = said.removeprefix(_PUBLISHED_BY) if said.startswith(_PUBLISHED_BY) else NOBODY
+        description = str(version.get("description", ""))
+        tag = description.removeprefix(_PUBLISHED_BY) if description.startswith(_PUBLISHED_BY) else NOBODY
         return Answer(tag, 200 if found["status"] == "SUCCEEDED" else 500)
 
     def _routes(self) -> list[tuple[str, int]]:

@@ -122,10 +122,10 @@ def run(rooms: Sequence[str], *, children: int) -> int:
     return 0
 
 
-def results(said: str) -> dict[str, str]:
+def results(output: str) -> dict[str, str]:
     """The result of each mutant, from mutmut's list."""
     return {
-        mutant: status for mutant, _, status in (line.strip().partition(": ") for line in said.splitlines())
+        mutant: status for mutant, _, status in (line.strip().partition(": ") for line in output.splitlines())
     }
 
 

@@ -181,7 +181,7 @@ def _facts() -> Iterator[dict[str, Any]]:
 
 def _machines() -> list[Machine]:
     deployed = ("ShiftTraffic", "Shifted", "Bake", "CheckHealth", "JudgeHealth", "WhatNext")
-    asked = (
+    approved = (
         "PlanDeployment",
         "AnythingToChange",
         "RequestApproval",
@@ -192,7 +192,7 @@ def _machines() -> list[Machine]:
     ways = {
         "release": (
             *("ReadRelease", "WhatWasRead", "AcquireLock", "RunGates", "JudgeGates", "GatesPassed"),
-            *asked,
+            *approved,
             *deployed,
             *("HealthFailed", "RollBack", "Failed"),
         ),

@@ -391,14 +391,14 @@ def sam(*arguments: str | Path, engine: Engine | None = None) -> None:
         process_group=0,  # it starts pip and others, which must end with it
     )
     try:
-        said, _ = process.communicate()
+        output, _ = process.communicate()
     except BaseException:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
     if process.returncode != 0:
-        tail = "\n".join(said.splitlines()[-40:])
+        tail = "\n".join(output.splitlines()[-40:])
         raise LocalError(f"`sam {arguments[0]}` failed. The end of what it said:\n{tail}")
 
 

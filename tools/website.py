@@ -102,12 +102,12 @@ class Website:
 
 def pack(tag: str, *, broken: bool = False) -> bytes:
     """The zip of a version, which says on its first page which one it is; a broken one lost its content and a page."""
-    said = f'<meta name="release" content="{tag}">'.encode()
+    marker = f'<meta name="release" content="{tag}">'.encode()
     files = dict(PAGES)
-    files["index.html"] = files["index.html"].replace(b"</head>", b"  " + said + b"\n  </head>")
+    files["index.html"] = files["index.html"].replace(b"</head>", b"  " + marker + b"\n  </head>")
     if broken:
         del files["about/index.html"]
-        files["index.html"] = b"<!doctype html><title>Error</title>" + said
+        files["index.html"] = b"<!doctype html><title>Error</title>" + marker
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for path, content in files.items():

@@ -81,10 +81,10 @@ def _refused(what: str, error: Any) -> AwsRefused:
     code, message = code_of(error), message_of(error)
     did = what or f"Calling {error.operation_name}"
     advice = next((advice for pattern, advice in _ADVICE if re.fullmatch(pattern, code)), "")
-    said = (
+    problem = (
         f"{did}: AWS refused ({code}): {message.rstrip('.')}." if message else f"{did}: AWS refused ({code})."
     )
-    return AwsRefused(f"{said}\n{advice.format(operation=error.operation_name)}".rstrip())
+    return AwsRefused(f"{problem}\n{advice.format(operation=error.operation_name)}".rstrip())
 
 
 _ADVICE = (

@@ -164,13 +164,13 @@ def _judged(sample: Sample, report: Report, sqs: Any, queue: str) -> None:
         "there",
         "there" if aborted.get("input") else "not there",
     )
-    said = (aborted.get("error"), aborted.get("cause"))
-    if sample.site.is_real or said == STOPPED:
+    words = (aborted.get("error"), aborted.get("cause"))
+    if sample.site.is_real or words == STOPPED:
         report.expect(
             chapter,
             "with which words it was stopped",
             " ".join(STOPPED),
-            " ".join(str(each) for each in said),
+            " ".join(str(each) for each in words),
         )
     else:
         report.not_shown(

@@ -169,8 +169,8 @@ class Applications:
         alias = self.engine.client("lambda").get_alias(FunctionName=name, Name="live")
         weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
         wrong = [
-            said
-            for said, holds in (
+            problem
+            for problem, holds in (
                 (f"it has the endings {endings}", len(endings) == 1),
                 (f"its alias is split: {weights}", not weights),
                 (

@@ -96,15 +96,15 @@ def many(now: datetime, *, runs: int) -> list[Part]:
     }
     seconds, requests = [], []
     for what, ask in questions.items():
-        timed, asked = [], []
+        timed, counted = [], []
         for _ in range(runs):
             memory.asked, began = 0, time.perf_counter()
             ask(Ledger(client=memory, table="ledger", stage="production", now=lambda: now))
             timed.append(time.perf_counter() - began)
-            asked.append(float(memory.asked))
+            counted.append(float(memory.asked))
         figure = Figure(what=what, unit=SECONDS, runs=timed)
         seconds.append(figure if what.endswith(("1,000", "years")) else figure.below(1))
-        requests.append(Figure(what=what, unit=COUNT, runs=asked))
+        requests.append(Figure(what=what, unit=COUNT, runs=counted))
     title = f"{RELEASES:,} releases in the ledger"
     return [
         Part(title=f"{title}: seconds", figures=seconds),

@@ -80,13 +80,13 @@ class Releasing:
     def good(self, tag: str) -> Released:
         """A release until its success."""
         uploaded = self._upload(tag, broken=False)
-        asked, posted = self._approve(tag)
+        mailed, posted = self._approve(tag)
         history = self._ended(tag, "SUCCEEDED")
         shifted = self._at(tag, FactKind.TRAFFIC_SHIFTED, lambda data: data["percent"] == 100)
         return Released(
-            mail=asked - uploaded,
+            mail=mailed - uploaded,
             traffic=shifted - posted,
-            whole=(asked - uploaded) + (_seconds(history[-1]) - posted),
+            whole=(mailed - uploaded) + (_seconds(history[-1]) - posted),
             transitions=transitions(history),
             states=spent(history),
         )

@@ -141,9 +141,9 @@ def _released(engine: Engine, bucket: str, number: int) -> dict[str, float]:
 def _by_calls(engine: Engine, number: int) -> tuple[float, int]:
     """Seconds and calls of what a script does, from this process."""
     ecs: Any = engine.client("ecs")
-    calls, asked = _Calls(ecs), _task(_BY_CALLS, f"v1.{number}.0")
+    calls, request = _Calls(ecs), _task(_BY_CALLS, f"v1.{number}.0")
     began = time.monotonic()
-    made = ecs.register_task_definition(**asked)["taskDefinition"]["taskDefinitionArn"]
+    made = ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
     ecs.update_service(cluster=_CLUSTER, service=_BY_CALLS, taskDefinition=made)
     ecs.get_waiter("services_stable").wait(
         cluster=_CLUSTER, services=[_BY_CALLS], WaiterConfig={"Delay": 1, "MaxAttempts": PATIENCE_SECONDS}

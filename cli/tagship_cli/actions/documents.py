@@ -316,8 +316,8 @@ def _unknown_regions(root: yaml.Node, data: object) -> Iterator[Finding]:
     for name in ("target", "promote"):
         path = (name, "region")
         region = _value(data, path)
-        if isinstance(region, str) and (said := regions.warning(region)):
-            yield Finding(line=_line(root, path), field=".".join(path), message=said)
+        if isinstance(region, str) and (warning := regions.warning(region)):
+            yield Finding(line=_line(root, path), field=".".join(path), message=warning)
 
 
 def _line(root: yaml.Node, path: Path) -> int:

@@ -138,9 +138,9 @@ def configuration(answers: Answers) -> tuple[str, Application]:
 
 def _written(answers: Answers) -> str:
     says = _descriptions(answers.kind.name)
-    said = [(f"  {_field(name, value)}", says.get(name, "")) for name, value in answers.target.items()]
-    wide = max(len(text) for text, _ in said if len(text) < _WIDTH // 2)
-    target = [f"{text:<{wide}}   # {about}" if about else text for text, about in said]
+    rows = [(f"  {_field(name, value)}", says.get(name, "")) for name, value in answers.target.items()]
+    wide = max(len(text) for text, _ in rows if len(text) < _WIDTH // 2)
+    target = [f"{text:<{wide}}   # {about}" if about else text for text, about in rows]
     strategy = (
         "# strategy: {type: canary, percent: 10, bake: 300}   # the default: 10 % for five minutes, then all"
         if answers.kind.weighted

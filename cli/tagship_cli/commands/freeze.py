@@ -301,8 +301,8 @@ def _from_ics(place: Place, scope: str, file: str, *, zone: str, yes: bool, as_j
         for skipped in found.skipped:
             screen.say(screen.dim(f"Skipped: {screen.one_line(skipped, 300)}"))
         for each in gone:
-            said = f"To be lifted, because its event is no longer in {name}: {each.reason} (id {each.id})"
-            screen.say(*screen.paragraph(said))
+            text = f"To be lifted, because its event is no longer in {name}: {each.reason} (id {each.id})"
+            screen.say(*screen.paragraph(text))
     if (wanted or gone) and not yes:
         if as_json or not sys.stdin.isatty():
             raise click.UsageError(

@@ -95,12 +95,12 @@ def _lines(found: Any, fates: Sequence[Fate]) -> list[str]:
     policy = found.configuration.retention
     numbers = f"{_count(len(going))} to delete, {_count(len(fates) - len(going))} to keep"
     title = f"{found.application} in {found.stage}: {numbers}"
-    said = (
+    text = (
         f"Policy: keep the newest {policy.releases} successful releases, and all revisions of the last {policy.days} days."
         if policy
         else "No policy: application.yaml has no `retention`, so nothing is deleted."
     )
-    lines = [screen.bold(title), *screen.paragraph(said), ""]
+    lines = [screen.bold(title), *screen.paragraph(text), ""]
     lines += [row for fate in [*going, *(each for each in fates if each.stays)] for row in _row(fate)]
     freed = sum(fate.stored.size for fate in going)
     return [*lines, *(["", f"Deleting frees {size(freed)}."] if freed else [])]

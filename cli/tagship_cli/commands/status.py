@@ -140,8 +140,8 @@ def _lock(each: Overview, place: Place, now: datetime) -> list[str]:
     if not holder.upkeep:
         return _row("lock", f"held by {screen.clean(holder.tag)}, lease ends {ends}")
     since = times.since(times.moment(holder.since), now)
-    said = f"held by {holder.who}, since {since}. Its lease ends {ends}. A rollback does not wait for it."
-    return screen.paragraph(said, indent=_INDENT, first=_row("lock", "")[0])
+    text = f"held by {holder.who}, since {since}. Its lease ends {ends}. A rollback does not wait for it."
+    return screen.paragraph(text, indent=_INDENT, first=_row("lock", "")[0])
 
 
 def _promotion(each: Overview, now: datetime) -> list[str]:
@@ -151,13 +151,13 @@ def _promotion(each: Overview, now: datetime) -> list[str]:
     if (found := each.promotion) is None:
         return []
     due = times.moment(found.due)
-    said = {
+    text = {
         "waiting": f"to {found.to} {times.full(due)}, {times.until(due, now)}",
         "due": f"to {found.to}: due, and starts within 15 minutes",
         "held": f"to {found.to}: held, because {found.why}",
         "refused": f"refused, to {found.to}: {found.why}",
     }[found.state]
-    return screen.paragraph(said, indent=_INDENT, first=_row("promotion", "")[0])
+    return screen.paragraph(text, indent=_INDENT, first=_row("promotion", "")[0])
 
 
 def _frozen(freeze: Freeze, now: datetime) -> list[str]:

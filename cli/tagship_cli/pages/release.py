@@ -71,12 +71,12 @@ def release_page(found: Shown, machines: list[Machine], place: Place) -> str:
 
 
 def _moment(fact: FactRecord) -> dict[str, object]:
-    said, at = in_a_sentence(fact), times.moment(fact["at"])
+    described, at = in_a_sentence(fact), times.moment(fact["at"])
     return {
         "at": f"{times.short(at)}:{at.astimezone():%S}",
-        "text": said.text,
-        "mood": said.mood.value,
-        "more": said.more,
+        "text": described.text,
+        "mood": described.mood.value,
+        "more": described.more,
     }
 
 

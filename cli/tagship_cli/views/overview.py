@@ -187,7 +187,7 @@ def of(place: Place, application: str) -> Overview:
             facts = ledger.facts_of(application, tag)
             if record["status"] != Status.RUNNING and not story.going_back([fact["name"] for fact in facts]):
                 continue
-            request = request_now(ledger, asked) if (asked := story.asking(record)) else None
+            request = request_now(ledger, approval) if (approval := story.asking(record)) else None
             now = story.whereabouts(record, facts, request, holder=holder, at=place.now)
             underway.append(Underway(record=record, now=now, holder=holder))
         current = releases.current(ledger, application)

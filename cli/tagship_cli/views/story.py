@@ -135,12 +135,12 @@ def _paused(record: ReleaseRecord, request: RequestRecord | None) -> Now | None:
         return None
     percent = int(record.get("percent", 0))
     then = "it is rolled back" if pause["onTimeout"] == "rollback" else "it continues if it is healthy"
-    asked = tuple(awaited(request)) if request and "pause" in request else ()
+    people = tuple(awaited(request)) if request and "pause" in request else ()
     return Now(
         phase="paused",
         text=f"is paused at {percent} % of traffic (step {pause['before']} of {len(record['plan']['steps'])}); without an "
         f"answer {then}",
-        waits_for=asked,
+        waits_for=people,
         until=times.moment(pause["until"]),
         percent=percent,
         budget=(times.moment(pause["since"]), times.moment(pause["until"])),

@@ -107,7 +107,7 @@ class Watching:
             [fact["name"] for fact in self._known]
         ):
             return Look(record=record, facts=tuple(new))
-        request = request_now(ledger, asked) if (asked := story.asking(record)) else None
+        request = request_now(ledger, approval) if (approval := story.asking(record)) else None
         holder = lock.holder(ledger, self.application)
         now = story.whereabouts(record, self._known, request, holder=holder, at=self.place.now)
         return Look(record=record, facts=tuple(new), now=now)

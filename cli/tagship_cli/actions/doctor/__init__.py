@@ -38,9 +38,9 @@ def _asked(about: str, question: Question, subject: Subject) -> Iterator[Finding
 
 def unseen(about: str, refused: AwsRefused) -> Finding:
     """A check that AWS did not answer."""
-    said, _, advice = refused.message.partition("\n")
+    problem, _, advice = refused.message.partition("\n")
     return warning(
-        about, f"Not checked. {said}", advice or "Run the check again with an identity that can read it."
+        about, f"Not checked. {problem}", advice or "Run the check again with an identity that can read it."
     )
 
 

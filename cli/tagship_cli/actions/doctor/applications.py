@@ -70,8 +70,8 @@ def approved(subject: Subject, name: str, data: object) -> Iterator[Finding]:
     try:
         found = compared(_ledger(subject), name, data, flags=subject.flags)
     except AwsRefused as refused:
-        said, _, advice = refused.message.partition("\n")
-        yield warning(name, f"Not checked: whether its configuration is approved. {said}", advice)
+        problem, _, advice = refused.message.partition("\n")
+        yield warning(name, f"Not checked: whether its configuration is approved. {problem}", advice)
         return
     yield (
         warning(name, found.said, found.remedy)
@@ -85,10 +85,10 @@ def _application(subject: Subject, configuration: Application) -> Iterator[Findi
         try:
             yield from question(subject, configuration)
         except AwsRefused as refused:
-            said, _, advice = refused.message.partition("\n")
+            problem, _, advice = refused.message.partition("\n")
             yield warning(
                 configuration.application,
-                f"Not checked. {said}",
+                f"Not checked. {problem}",
                 advice or "Run the check again with an identity that can read it.",
             )
 

@@ -144,8 +144,8 @@ def _asked(url: str, token: str) -> tuple[int, Mapping[str, Any]]:
     answer = exchange("GET", url, token=token)
     if answer.status >= 500:
         raise NotDelivered(f"GitHub answered {answer.status}.")
-    said = answer.json()
-    return answer.status, said if isinstance(said, dict) else {}
+    body = answer.json()
+    return answer.status, body if isinstance(body, dict) else {}
 
 
 def _text(subject: Subject, secret: str) -> str | None:

@@ -106,13 +106,13 @@ def _approved(found: Ballot, who: str) -> bool:
 
 def _recounted(facts: Sequence[FactRecord], record: ReleaseRecord) -> Ballot:
     """A request as its facts describe it, to which the quorum is applied."""
-    asked, *later = facts
+    requested, *later = facts
     of_this = [
         fact
         for fact in later
         if (fact["tag"], fact["attempt"]) == (record["tag"], record["attempt"])
         and fact["name"] in _DECISIONS
-        and fact["data"].get("approval") == asked["data"]["approval"]
+        and fact["data"].get("approval") == requested["data"]["approval"]
     ]
     return {
         **policy_of(record),

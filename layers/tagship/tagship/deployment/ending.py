@@ -27,9 +27,9 @@ def end(
     attempt = release["attempt"] or record["attempt"]  # 0: a rollback that never learnt which one it is about
     if record["attempt"] != attempt:
         return _as_it_ended(ledger, release, status, why)
-    for asked in (record.get("approval"), record.get("pause", {}).get("request")):
-        if asked:
-            approvals.close(ledger, asked, status="CLOSED", why=why, execution=execution)
+    for request in (record.get("approval"), record.get("pause", {}).get("request")):
+        if request:
+            approvals.close(ledger, request, status="CLOSED", why=why, execution=execution)
     began = releases.since(ledger, record, key=rollback, RollbackDuration=FactKind.ROLLBACK_TRIGGERED)
     if releases.end(
         ledger,

@@ -24,14 +24,14 @@ def check(case: Case) -> GateResult:
             f"release.json is not a valid manifest: {_listed(case.problems)}",
             "Publish a new tag with `tagship publish`, which writes the manifest. `tagship validate` checks it.",
         )
-    for what, said, place in (
+    for what, named, place in (
         ("application", case.manifest.application, case.application),
         ("tag", case.manifest.tag, case.tag),
     ):
-        if said != place:
+        if named != place:
             return failed(
                 _NAME,
-                f"{what}: release.json says {said!r}, but is in the folder of {place!r}",
+                f"{what}: release.json says {named!r}, but is in the folder of {place!r}",
                 "Publish each release under its own application and tag.",
             )
     missing = [artifact.file for artifact in case.manifest.artifacts if artifact.file not in case.objects]

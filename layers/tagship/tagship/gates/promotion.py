@@ -62,15 +62,15 @@ def check(case: Case) -> GateResult:
 
 
 def _mismatch(claimed: Statement, case: Case, rules: Promotion) -> str:
-    for what, said, fact in (
+    for what, named, fact in (
         ("application", claimed.application, case.application),
         ("tag", claimed.tag, case.tag),
         ("SHA-256 of release.json", claimed.digest, case.digest),
         ("source stage", claimed.fromStage, rules.stage),
         ("destination stage", claimed.toStage, case.settings.stage),
     ):
-        if said != fact:
-            return f"names another {what}: {exact(said)}, not {fact}"
+        if named != fact:
+            return f"names another {what}: {exact(named)}, not {fact}"
     return ""
 
 

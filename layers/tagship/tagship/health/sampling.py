@@ -99,8 +99,8 @@ def _weigh(check: str, answers: list[Answer], *, requests: int, must_pass: int) 
         numbers["lastStatus"] = statuses[-1]
     if days := [answer.tls_days for answer in answers if answer.tls_days is not None]:
         numbers["tlsDaysLeft"] = min(days)
-    if said := sum(answer.says_so for answer in answers):
-        numbers[SAYS_SO] = said
+    if own := sum(answer.says_so for answer in answers):
+        numbers[SAYS_SO] = own
     if not_passed := failed + unclear:
         numbers["firstFailure"] = not_passed[0].why
         why += f"; {not_passed[0].why}"

@@ -181,18 +181,18 @@ class Proposing:
         return {**held, "approval": as_document(policy)}
 
     def _first(self, proposal: Proposal, present: ApprovedConfiguration | None) -> list[str]:
-        said = [f"EMERGENCY: {proposal.emergency}"] if proposal.emergency else []
+        notes = [f"EMERGENCY: {proposal.emergency}"] if proposal.emergency else []
         if present is None or not number_of(present["tag"]):
             what = "version of" if group_of(proposal.application) else "configuration of"
-            said.append(
+            notes.append(
                 f"This is the first {what} {proposal.application} in {self.stage}; the stack's owners decide."
             )
         elif proposal.owners:
-            said.append(
+            notes.append(
                 f"The stack's owners decide, instead of the approvers that {present['tag']} names: "
                 f"{proposal.owners}"
             )
-        return said
+        return notes
 
     def _manifest(self, proposal: Proposal) -> ManifestData:
         return {

@@ -56,8 +56,10 @@ _SECRET = "taskToken"  # noqa: S105 (an attribute's name)
 def read_ahead(ledger: Ledger, record: ReleaseRecord) -> None:
     """Reads a release's request, and the fact that it was made, with one request, for the reads that follow."""
     planning = of_planning(record.get("planning", 1))
-    asked = fact_key(record["tag"], record["attempt"], FactKind.APPROVAL_REQUESTED, planning)
-    ledger.read_ahead((_pk(record["approval"]), _APPROVAL), (application_key(record["application"]), asked))
+    requested = fact_key(record["tag"], record["attempt"], FactKind.APPROVAL_REQUESTED, planning)
+    ledger.read_ahead(
+        (_pk(record["approval"]), _APPROVAL), (application_key(record["application"]), requested)
+    )
 
 
 def get(ledger: Ledger, approval_id: str) -> RequestRecord | None:

@@ -225,9 +225,9 @@ def _target_cannot(application: Application) -> Iterator[Problem]:
             "all-at-once}"
         )
         yield Problem(path=("strategy",), message=message)
-    asked = kind.subject(application.target, None)
+    subject = kind.subject(application.target, None)
     for index, check in enumerate(application.health.checks):
-        yield from _of_check(index, check.lacks(asked))
+        yield from _of_check(index, check.lacks(subject))
 
 
 def _promotion_problems(application: Application) -> Iterator[Problem]:

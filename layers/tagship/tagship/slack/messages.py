@@ -128,19 +128,19 @@ def post(url: str, payload: Mapping[str, object], *, seconds: float = SECONDS) -
         raise failure_of(answer, word_of(answer.body[:80].decode("ascii", "replace").strip()))
 
 
-def word_of(said: object) -> str:
+def word_of(value: object) -> str:
     """Slack's own error code and nothing else, because the rest of its response can be anything."""
-    return said if isinstance(said, str) and _WORD.fullmatch(said) else ""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
 
 
 def failure_of(answer: web.Answer, word: str) -> SlackFailed:
     """The meaning of an error response; `word` is Slack's error code, if there is one."""
     waits = int(answer.retry_after) if _SECONDS.fullmatch(answer.retry_after) else 0
     passes = answer.status == 429 or answer.status >= 500 or word in _PASSING
-    said = " ".join(filter(None, (f"status {answer.status}" if answer.status != 200 else "", word)))
+    answered = " ".join(filter(None, (f"status {answer.status}" if answer.status != 200 else "", word)))
     means = f": {_MEANS[word]}" if word in _MEANS else ""
     kind = MessageRefused if word in _NEVER and not passes else SlackFailed
-    return kind((said or "Slack gave an undocumented answer") + means, passes=passes, after=waits)
+    return kind((answered or "Slack gave an undocumented answer") + means, passes=passes, after=waits)
 
 
 _SECONDS = re.compile(r"[0-9]{1,4}")

@@ -174,10 +174,10 @@ class Promotions:
         return f"promoted to {promotion['to']}"
 
     def _refuse(self, promotion: PromotionRecord, why: str) -> str:
-        said = f"{line(why, 1000).rstrip('.')}."
-        fact = promotions.fact_of(promotion, FactKind.PROMOTION_REFUSED, data={"why": said})
+        reason = f"{line(why, 1000).rstrip('.')}."
+        fact = promotions.fact_of(promotion, FactKind.PROMOTION_REFUSED, data={"why": reason})
         promotions.end(self.ledger, promotion, fact)
-        return f"not promoted to {promotion['to']}: {said}"
+        return f"not promoted to {promotion['to']}: {reason}"
 
 
 def _configured(record: ReleaseRecord) -> Promote | None:

@@ -51,11 +51,11 @@ def read_event(event: object) -> AlarmEvent:
     found = event if isinstance(event, Mapping) else {}
     alarms, unknown = [], []
     records = found.get("Records")
-    for read, said in (
+    for read, message in (
         [(_in_message, each) for each in records] if isinstance(records, list) else [(_in_event, found)]
     ):
         try:
-            alarms += [alarm] if (alarm := read(said)) else []
+            alarms += [alarm] if (alarm := read(message)) else []
         except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             unknown.append(f"{error!r:.200}")
     return AlarmEvent(alarms=tuple(alarms), unknown=tuple(unknown))

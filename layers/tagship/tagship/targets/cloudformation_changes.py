@@ -192,8 +192,8 @@ def _allowed(statements: Sequence[Mapping[str, Any]], change: Change) -> bool:
 
 
 def _applies(statement: Mapping[str, Any], change: Change) -> bool:
-    asked = (("Action", change.refusable), ("Resource", f"LogicalResourceId/{change.name}"))
-    for name, value in asked:
+    requested = (("Action", change.refusable), ("Resource", f"LogicalResourceId/{change.name}"))
+    for name, value in requested:
         if name in statement and not _matches(statement[name], value):
             return False
         if f"Not{name}" in statement and _matches(statement[f"Not{name}"], value):

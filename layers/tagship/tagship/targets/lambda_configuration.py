@@ -70,8 +70,8 @@ def settings_of(found: Mapping[str, Any]) -> dict[str, Any]:
 def _file_system(mounted: Mapping[str, Any]) -> str:
     """`arn:… at /mnt/data`, and any further fields."""
     rest = {name: value for name, value in mounted.items() if name not in ("Arn", "LocalMountPath") and value}
-    said = f"{mounted['Arn']} at {mounted['LocalMountPath']}"
-    return f"{said} {json.dumps(rest, sort_keys=True)}" if rest else said
+    mount = f"{mounted['Arn']} at {mounted['LocalMountPath']}"
+    return f"{mount} {json.dumps(rest, sort_keys=True)}" if rest else mount
 
 
 def digest_of(found: Mapping[str, object], code: str) -> str:

@@ -312,8 +312,13 @@ class Bucket:
 
     def _keep(self, key: str, digest: str, listing: Listing) -> None:
         listed = {path: asdict(file) for path, file in sorted(listing.files.items())}
-        said = {"digest": digest, "base": listing.base, "differs": sorted(listing.differs), "files": listed}
-        body = json.dumps(said, separators=(",", ":")).encode()
+        document = {
+            "digest": digest,
+            "base": listing.base,
+            "differs": sorted(listing.differs),
+            "files": listed,
+        }
+        body = json.dumps(document, separators=(",", ":")).encode()
         file = File(size=len(body), crc=0, sha256=hashlib.sha256(body).hexdigest())
         self._put(key, body, file, headers_of("list.json", hashed=False))
 

@@ -56,9 +56,9 @@ class Serving:
         )
 
     @classmethod
-    def read(cls, said: Mapping[str, Any]) -> Self:
+    def read(cls, data: Mapping[str, Any]) -> Self:
         """From the function's code. Code of an earlier Tagship names no base."""
-        serving = cls(**said)
+        serving = cls(**data)
         return replace(serving, differs=tuple(serving.differs))
 
 

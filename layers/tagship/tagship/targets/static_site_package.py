@@ -237,8 +237,8 @@ def _broken_pages(archive: zipfile.ZipFile, found: Sequence[zipfile.ZipInfo], pa
     for page in _pages_read(found):
         parser = _Asked()
         parser.feed(archive.read(page).decode("utf-8", errors="replace"))
-        asked = (urlsplit(urljoin(f"/{page.filename}", url)) for url in parser.urls)
-        paths = {unquote(it.path).lstrip("/") for it in asked if not it.netloc and it.scheme == ""}
+        addresses = (urlsplit(urljoin(f"/{page.filename}", url)) for url in parser.urls)
+        paths = {unquote(it.path).lstrip("/") for it in addresses if not it.netloc and it.scheme == ""}
         if missing := sorted(it for it in paths - names if is_hashed(it, pattern)):
             problems.append(
                 f"{plain(page.filename)} loads files that are not in the package: {shown(missing)}. Build the "
@@ -288,8 +288,8 @@ def differing(before: Files, after: Files, *, pattern: str) -> list[str] | None:
 def removals(before: Files, after: Files, *, pattern: str) -> list[str]:
     """What approvers must read first: addresses that will stop working."""
     gone = _gone(before, after, pattern)
-    said = count(len(gone), "address", "addresses")
-    return [f"{said} will no longer answer: {shown([*_pages(gone), *_others(gone)])}."] if gone else []
+    number = count(len(gone), "address", "addresses")
+    return [f"{number} will no longer answer: {shown([*_pages(gone), *_others(gone)])}."] if gone else []
 
 
 def _gone(before: Files, after: Files, pattern: str) -> list[str]:

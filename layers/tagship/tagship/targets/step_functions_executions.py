@@ -171,8 +171,8 @@ def try_out(
 def _names(tag: str, version: str, now: datetime) -> tuple[str, str]:
     """The execution's name in this period and in the previous one; a later attempt starts another execution."""
     period = int(now.timestamp()) // SETTLE_SECONDS
-    said = re.sub(r"[^A-Za-z0-9._-]", "-", tag)[:40]
-    return (f"tagship-{said}-{version}-{period}", f"tagship-{said}-{version}-{period - 1}")
+    label = re.sub(r"[^A-Za-z0-9._-]", "-", tag)[:40]
+    return (f"tagship-{label}-{version}-{period}", f"tagship-{label}-{version}-{period - 1}")
 
 
 def _found(

@@ -243,7 +243,7 @@ def _pressed(
     mail = buttons.users.get(press.user)
     if mail is None:
         raise LinkInvalid("an unknown user")
-    approver = next((asked for asked in record["approvers"] if person(asked) == person(mail)), None)
+    approver = next((each for each in record["approvers"] if person(each) == person(mail)), None)
     if approver is None:
         raise LinkInvalid("not an approver of this")
     identity = f"slack {press.team} {press.user}"

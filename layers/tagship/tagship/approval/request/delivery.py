@@ -27,10 +27,10 @@ def answer_of(request: RequestRecord) -> dict[str, object]:
     decision = request["status"].lower()
     why = str(request.get("closedBy") or "")
     if not why:
-        said = [
+        answers = [
             entry["approver"] + (f" ({entry['reason']})" if entry["reason"] else "") for entry in deciding
         ]
-        why = f"{request['application']} {request['tag']} was {decision} by {', '.join(said)}."
+        why = f"{request['application']} {request['tag']} was {decision} by {', '.join(answers)}."
     time = moment(request["expiresAt"]) - moment(request["askedAt"])
     return {
         "decision": decision,

@@ -122,7 +122,7 @@ def pause_request_of(
     """
     steps, before = record["plan"]["steps"], pause["before"]
     wanted = request_of(record, now=now, longest=pause["timeout"], random=random)
-    asked: PauseAsked = {
+    details: PauseAsked = {
         "number": pause["number"],
         "step": f"{before} of {len(steps)}",
         "percent": steps[before - 1]["percent"],
@@ -133,7 +133,7 @@ def pause_request_of(
     }
     return {
         **wanted,
-        "pause": asked,
+        "pause": details,
         "approvers": list(people),
         "required": 1,
         "rules": [],
