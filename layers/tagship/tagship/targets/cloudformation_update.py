@@ -33,7 +33,7 @@ from tagship.model.errors import (
 from tagship.model.records import Revision
 from tagship.model.release import Artifact, PinnedObject
 from tagship.targets import cloudformation_changes as words
-from tagship.targets import cloudformation_events as said
+from tagship.targets import cloudformation_events as reports
 from tagship.targets.cloudformation_stack import TEMPLATE, StackTarget
 from tagship.targets.kind import Artifacts, Change, Finding, Made, Move, Opened, Prepared, brought
 from tagship.text.plain import line
@@ -77,12 +77,12 @@ class Operation:
     @property
     def settled(self) -> bool:
         """Whether the stack can be updated."""
-        return self.shown and self.status in said.SETTLED
+        return self.shown and self.status in reports.SETTLED
 
     @property
     def moving(self) -> bool:
         """Whether CloudFormation is still working, or the status and events do not agree yet."""
-        return self.status.endswith("_IN_PROGRESS") or (self.status in said.SETTLED and not self.shown)
+        return self.status.endswith("_IN_PROGRESS") or (self.status in reports.SETTLED and not self.shown)
 
     @property
     def etag(self) -> str:
@@ -93,11 +93,11 @@ class Operation:
     @property
     def fence(self) -> int:
         """The fencing number of the operation; 0 if Tagship did not start it."""
-        return said.fence_of(self.token)
+        return reports.fence_of(self.token)
 
     def is_for(self, what: str) -> bool:
         """Whether Tagship started the operation for this purpose."""
-        return said.mark_of(self.token) == said.mark(what)
+        return reports.mark_of(self.token) == reports.mark(what)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ class Stack:
 
     def _can_be_updated(self, found: Operation) -> None:
         about, where = f"{self._release}: {self._name} is in state {found.status}", self._where
-        if found.status == said.STUCK:
+        if found.status == reports.STUCK:
             raise TargetInvalid(
                 f"{about}: a rollback of it failed. {self._failed()}. Nothing was changed. Fix the cause, then "
                 f"let CloudFormation continue: aws cloudformation continue-update-rollback {where}"
@@ -231,7 +231,7 @@ class Stack:
         self._can_be_updated(found)
         baseline, serving = self._revision(found)
         baseline = {**baseline, "etag": found.etag}
-        template = said.template_digest(body)
+        template = reports.template_digest(body)
         self._keep(template, body)
         self._keep(baseline["data"]["template"], serving)
         values = self._parameter_values(template, parameters, found.stack)
@@ -254,12 +254,12 @@ class Stack:
         lines, warnings = words.describe(changes)
         candidate: Revision = {
             "id": "",
-            "digest": said.digest_of(template, made.get("Parameters", ())),
+            "digest": reports.digest_of(template, made.get("Parameters", ())),
             "data": {
                 "stack": found.stack["StackId"],
                 "changeSet": made["ChangeSetId"],
                 "template": template,
-                "parameters": said.parameters_of(made.get("Parameters", ())),
+                "parameters": reports.parameters_of(made.get("Parameters", ())),
             },
         }
         differing = _differing(baseline["data"]["parameters"], candidate["data"]["parameters"])
@@ -294,7 +294,7 @@ class Stack:
                 f"{self._release}: {listed(secrets)} is a secret (NoEcho), but a release's parameters are not "
                 "secret. Nothing was changed. Store it in Secrets Manager and reference it in the template."
             )
-        has = said.parameters_of(stack.get("Parameters", ()))
+        has = reports.parameters_of(stack.get("Parameters", ()))
         values: list[dict[str, Any]] = []
         for name in sorted(taken):
             if name in parameters:
@@ -404,7 +404,7 @@ class Stack:
             answer = self._stacks.get_template(
                 StackName=self.spec.stack, ChangeSetName=made["ChangeSetId"], TemplateStage="Original"
             )
-        if said.template_digest(answer["TemplateBody"]) != template:
+        if reports.template_digest(answer["TemplateBody"]) != template:
             raise PlanChanged(
                 f"{self._release}: the change set has a different template from the uploaded one: someone else "
                 f"wrote to {self.spec.bucket}. Nothing was changed. Check who can write to it, then publish a "
@@ -442,7 +442,7 @@ class Stack:
             )
         template = candidate["data"]["template"]
         self._prove_template(approved, template)
-        if said.digest_of(template, approved.get("Parameters", ())) != candidate["digest"]:
+        if reports.digest_of(template, approved.get("Parameters", ())) != candidate["digest"]:
             raise PlanChanged(
                 f"{self._release}: the change set's parameters are not the approved ones. Nothing was changed. "
                 "Publish a new tag."
@@ -570,12 +570,12 @@ class Stack:
         if baseline is None:
             raise BaselineMissing(f"{self._release}: the previous template of {self._name} is not known.")
         self._refuse_foreign(found, baseline=baseline, candidate=candidate, replaced=replaced)
-        if found.status in (said.CLEANING, said.STUCK, "UPDATE_FAILED"):
+        if found.status in (reports.CLEANING, reports.STUCK, "UPDATE_FAILED"):
             raise NotStable(
                 f"{self._release}: {self._name} is in state {found.status} and can't be updated now. "
                 f"{self._by_hand(found)}"
             )
-        restoring = said.token(fence, _restoring(baseline))
+        restoring = reports.token(fence, _restoring(baseline))
         if found.moving:
             if found.is_for(_restoring(baseline)) or "ROLLBACK" in found.status:
                 return (
@@ -684,12 +684,12 @@ class Stack:
             body = self._stacks.get_template(StackName=self.spec.stack, TemplateStage="Original")[
                 "TemplateBody"
             ]
-        template, given = said.template_digest(body), found.stack.get("Parameters", ())
-        digest = said.digest_of(template, given)
+        template, given = reports.template_digest(body), found.stack.get("Parameters", ())
+        digest = reports.digest_of(template, given)
         data = {
             "stack": found.stack["StackId"],
             "template": template,
-            "parameters": said.parameters_of(given),
+            "parameters": reports.parameters_of(given),
         }
         return {"id": digest[:12], "digest": digest, "data": data}, body
 
@@ -700,7 +700,7 @@ class Stack:
 
     def _failed(self) -> str:
         """Why the last operation failed."""
-        return said.reasons(self._last_events())
+        return reports.reasons(self._last_events())
 
     def _last_events(self) -> Iterator[Mapping[str, Any]]:
         more: dict[str, str] = {}
@@ -732,7 +732,7 @@ class Stack:
 
     def _keep(self, digest: str, body: object) -> None:
         """Stores the template once, under a key made from its digest."""
-        text = said.template_text(body).encode()
+        text = reports.template_text(body).encode()
         with (
             suppress(_Exists),
             self._calling(f"keeping a template in {self.spec.bucket}", PreconditionFailed=_Exists, **_GONE),
@@ -766,7 +766,7 @@ class Stack:
         return calling(f"{self._release}: {what}", **{**REFUSED_CREDENTIALS, **refusals})
 
     def _token(self, move: Move) -> str:
-        return said.token(move.fence, move.candidate["data"]["changeSet"])
+        return reports.token(move.fence, move.candidate["data"]["changeSet"])
 
     def _key(self, digest: str) -> str:
         return f"tagship/{self.spec.stack}/{digest}.template"
@@ -800,7 +800,7 @@ class Stack:
         )
 
     def _by_hand(self, found: Operation) -> str:
-        if found.status == said.STUCK:
+        if found.status == reports.STUCK:
             return f"Fix the cause, then: aws cloudformation continue-update-rollback {self._where}"
         if found.status == "UPDATE_FAILED":
             return f"aws cloudformation rollback-stack {self._where}"
