@@ -601,6 +601,10 @@ def test_an_old_version_is_deleted_only_if_nothing_uses_it(bench: MachineBench) 
         match=r"no release in the ledger made it.*--state-machine-version-arn arn:.*:storefront:1 ",
     ):
         versions_of(bench).delete(replace(stored[0], revisions=()))
+    with pytest.raises(
+        TargetInvalid, match="version live of storefront was not deleted: it has no version number"
+    ):
+        versions_of(bench).delete(replace(stored[0], name="version live"))
 
 
 def test_a_recreated_state_machines_version_belongs_to_no_release(bench: MachineBench) -> None:
