@@ -51,7 +51,7 @@ WHOLE = bool(os.environ.get("TAGSHIP_WHOLE_MATRIX"))
 TAG = "v1.0.0"
 TEAM = "team@example.com"
 AT_ONCE = 3 if WHOLE else 2
-"""Each has a dozen gates that start at once, and every worker that starts cold costs this machine a second."""
+"""Each calls a dozen functions, and every worker that starts cold costs this machine a second."""
 LONGEST = 300
 """Seconds for a cell, most of which some only wait: a restore that hangs is tried five times, 18 s each."""
 FEW: list[Cell] = [

@@ -142,7 +142,7 @@ def test_all_gates_and_the_judgement_fit_into_the_validations_budget(parameters:
 
 
 def test_mapped_tasks_wait_for_their_turn_while_the_account_has_no_concurrency_left() -> None:
-    """Fault 78: a new account runs 10 functions at once; twelve gates of the longest minute must all get their turn."""
+    """Fault 78: a new account runs 10 functions at once; all tasks of a Map, a minute long, must get their turn."""
     for name, least in (("RunGate", 50), ("CheckHealth", 20)):
         first = task("release", name).body["Retry"][0]
         assert first["ErrorEquals"] == REFUSED_AT_ONCE, (
