@@ -10,7 +10,7 @@ import pytest
 
 from tagship.health import AlarmCheck, CustomCheck, Given, HttpCheck, LambdaCheck, Verdict, beforehand
 from tagship.model.errors import AwsUnavailable, CandidateUnhealthy
-from tests.unit.builders import subject
+from tests.unit.builders import application, read_application, subject
 from tests.unit.health.servers import LOOPBACK, http_answer, saying, serving
 from tests.unit.tables import aws_error
 
@@ -113,6 +113,29 @@ def proven(*checks, function=None, seconds=5):
 
 
 CUSTOM = CustomCheck(type="custom", function="storefront-verdict")
+
+
+def test_the_roles_of_checks_that_ask_the_candidate_are_assumed_before_it_has_a_version():
+    """With the same permissions as later, so that the session is the same one."""
+    target, made = read_application(application()).target, []
+
+    def given(check, version=""):
+        may = check.rights(target, subject(version))
+        return Given(
+            name=check.label("storefront"),
+            application="storefront",
+            tag="v1.4.0",
+            client=lambda service: made.append((service, may)),
+            offers=subject(version),
+        )
+
+    checks = (LambdaCheck(type="lambda"), CUSTOM, AlarmCheck(type="alarm", names=("5xx",)))
+    beforehand.make_ready(checks, given)
+    ready = list(made)
+    assert [service for service, _ in ready] == ["lambda", "lambda"]
+    for check in checks[:2]:
+        given(check, "7").client("lambda")
+    assert made[len(ready) :] == ready
 
 
 def test_the_candidate_is_invoked_once_with_zero_percent_of_traffic():

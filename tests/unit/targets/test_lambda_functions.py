@@ -30,6 +30,7 @@ from tagship.model.records import Revision
 from tagship.targets import target_of
 from tagship.targets.kind import Change, Metric, Move, Target
 from tagship.targets.lambda_alias import KIND, LambdaTarget, OtherFunction, rights
+from tagship.targets.lambda_function import LambdaFunction
 from tagship.targets.lambda_parts import part_of, parts_of, whole
 from tests.unit.builders import application, sha256
 from tests.unit.tables import aws_error
@@ -362,6 +363,35 @@ def test_a_share_that_was_throttled_between_two_aliases_continues_with_the_secon
     assert functions["storefront"].aliases["live"]["RevisionId"] == stood, "it is written once"
     release.shift(100)
     assert release.serving == {"storefront": ("2", {}), "worker": ("2", {})}
+
+
+def test_an_alias_that_was_just_verified_is_not_read_again_before_it_is_written(
+    functions, release, monkeypatch
+):
+    move, looked = release.move(10), []
+    look = LambdaFunction.look
+    monkeypatch.setattr(
+        LambdaFunction, "look", lambda part, its: looked.append(part.spec.function) or look(part, its)
+    )
+    release.target.verify_unchanged(move)
+    release.target.set_weight(move)
+    assert sorted(looked) == ["storefront", "worker"]
+    assert release.serving == {"storefront": ("1", {"2": 0.1}), "worker": ("1", {"2": 0.1})}
+
+
+def test_what_was_seen_for_one_share_says_nothing_about_another(functions, release):
+    release.shift(10)
+    release.target.verify_unchanged(release.move(10))
+    release.shift(100)
+    assert release.serving == {"storefront": ("2", {}), "worker": ("2", {})}
+
+
+def test_an_alias_that_somebody_moves_after_it_was_verified_is_not_overwritten(functions, release):
+    release.target.verify_unchanged(release.move(10))
+    functions["storefront"].point(functions["storefront"].by_hand())
+    with pytest.raises(TargetMoved):
+        release.shift(10)
+    assert release.serving == {"storefront": ("3", {}), "worker": ("1", {})}
 
 
 def test_a_stop_between_two_aliases_is_restored_and_its_late_duplicate_refused(functions, release):
