@@ -59,6 +59,7 @@ GOOD = {
     "judge_gates": 1,
     "plan_deployment": 2,  # the current release after the target
     "request_approval": 1,
+    "approval_page": 5,  # its GET; and of the POST the request, the head, the request with its decision, and the release
     "recheck_release": 6,  # what is proven needs the record first, the facts, and the proofs; and freezes in two partitions
     "prove_candidate": 1,
     "shift_traffic": 2,

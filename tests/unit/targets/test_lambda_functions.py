@@ -389,9 +389,18 @@ def test_what_was_seen_for_one_share_says_nothing_about_another(functions, relea
 def test_an_alias_that_somebody_moves_after_it_was_verified_is_not_overwritten(functions, release):
     release.target.verify_unchanged(release.move(10))
     functions["storefront"].point(functions["storefront"].by_hand())
-    with pytest.raises(TargetMoved):
+    with pytest.raises(TargetMoved, match="moving the alias live of storefront: AWS refused"):
         release.shift(10)
     assert release.serving == {"storefront": ("3", {}), "worker": ("1", {})}
+
+
+def test_a_rollback_after_the_aliases_were_verified_is_not_overwritten(functions, release):
+    release.shift(10)
+    release.target.verify_unchanged(release.move(100))
+    release.restore()
+    with pytest.raises(TargetMoved):
+        release.shift(100)
+    assert release.serving == BASELINES
 
 
 def test_a_stop_between_two_aliases_is_restored_and_its_late_duplicate_refused(functions, release):
