@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -186,7 +186,9 @@ def test_a_stage_wide_freeze_uses_each_applications_own_secret(ssm, ledger):
     """The application is that of the parameter's name, whatever its text says."""
     other = "tagship/production/checkout/slack"
     configured(ssm, storefront={"slackWebhookSecret": OWN}, evil={"slackWebhookSecret": other})
-    readers = readers_of(FROZEN, "slack", {}, ssm=ssm, stage="production")
+    manager = Secrets({OWN: "", other: ""})
+    here = replace(means(manager, ledger), client={"ssm": ssm, "secretsmanager": manager}.__getitem__)
+    readers = readers_of(FROZEN, "slack", {}, here) or []
     assert [(it["application"], it["slackWebhookSecret"]) for it in readers] == [
         ("storefront", OWN),
         ("evil", other),
@@ -196,8 +198,7 @@ def test_a_stage_wide_freeze_uses_each_applications_own_secret(ssm, ledger):
         Value=json.dumps({"notifications": {"slackWebhookSecret": OWN + "-of-evil"}}),
         Type="String",
     )
-    assert readers_of(FROZEN, "slack", {}, ssm=ssm, stage="production") == readers
-    manager = Secrets({OWN: "", other: ""})
+    assert readers_of(FROZEN, "slack", {}, here) == readers
     with pytest.raises(SlackFailed, match="is not a secret of evil"):
         CHANNELS["slack"].take(
             FROZEN,
@@ -205,7 +206,7 @@ def test_a_stage_wide_freeze_uses_each_applications_own_secret(ssm, ledger):
                 "application": "evil",
                 "configuration": {"document": {"notifications": {"slackWebhookSecret": other}}},
             },
-            means(manager, ledger),
+            here,
         )
     assert manager.asked == []
 

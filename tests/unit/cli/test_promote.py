@@ -13,7 +13,7 @@ from tagship.intake.reading import read_release
 from tagship.ledger import releases
 from tagship.model.release import Status
 from tagship_cli.failures import Failed
-from tests.unit.cli.conftest import STACK, application
+from tests.unit.cli.conftest import STACK
 from tests.unit.cli.test_publish_signed import made_key, versioned
 from tests.unit.gates.cases import case
 
@@ -127,9 +127,8 @@ def judged(stage: Any, gate: str) -> Any:
         "signature": {"key": SIGNING},
         "promotion": {"stage": "development", "key": PROMOTING},
     }
-    found = read(stage, "production") | {
-        "configuration": {"version": 1, "document": application(gates=gates), "problems": []}
-    }
+    stage.configure(gates=gates)
+    found = read(stage, "production")
     return GATES[gate].check(case(s3=stage.client("s3"), kms=stage.client("kms"), **found))
 
 
