@@ -170,9 +170,6 @@ class World:
     def __init__(self, client: Any) -> None:
         self.clock = Clock()
         self.table = Table(client, self.clock)
-        self.ledger = Ledger(
-            client=self.table, table="ledger", stage="test", now=self.clock, pause=lambda seconds: None
-        )
         uploads = {(BUCKET, f"{tag}.zip", "1"): code(tag) for tag in TAGS}
         self.function = Fenced(uploads=uploads, table=self.table)
         self.executions: list[Execution] = []
@@ -185,6 +182,13 @@ class World:
             ),
             aws=self,  # type: ignore[arg-type]
             now=self.clock,
+        )
+
+    @property
+    def ledger(self) -> Ledger:
+        """A new one for each call, as in production: what a call has read ahead is not another's."""
+        return Ledger(
+            client=self.table, table="ledger", stage="test", now=self.clock, pause=lambda seconds: None
         )
 
     # ---- what AWS is to the functions ------------------------------------------------------------------------------
