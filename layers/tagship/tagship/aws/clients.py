@@ -58,7 +58,7 @@ _SESSION_SECONDS = 900
 _REUSE_SECONDS = 600
 """How long a warm function keeps an execution's session: no step (the longest takes 85 s) outlives the rest of it."""
 _USER_AGENT = "tagship"
-"""The name in CloudTrail. boto3's own description of itself is written anew for every request, a tenth of its CPU time."""
+"""The name in CloudTrail. Otherwise boto3 builds a long description of itself for each request: a tenth of its CPU time."""
 _NAME_CHARACTERS = 64
 """The limit of a session's name (AssumeRole, `RoleSessionName`)."""
 

@@ -57,7 +57,7 @@ def wrong_names(files: Sequence[zipfile.ZipInfo]) -> list[str]:
 
 
 def shown(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of the others."""
     rest = len(names) - _SHOWN
     return ", ".join(map(plain, names[:_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
 

@@ -67,7 +67,7 @@ def _mail(record: RequestRecord, *, approver: str, link: str, now: datetime, kin
 
 
 def _people(shown: View) -> View:
-    """The beginning of each list of people, with the reader among the first, and how many more there are."""
+    """The first people of each list, starting with the reader, and the number of the others."""
     missing = sorted(shown["missing"], key=lambda who: who != shown["you"])
     lists = {"votes": shown["votes"], "missing": missing, "left": shown["left"]}
     first = {name: people[:_PEOPLE_AT_MOST] for name, people in lists.items()}

@@ -238,7 +238,7 @@ def _gates(head: str, shown: View) -> str:
 
 
 def _fitting(lines: Sequence[str], room: int) -> list[str]:
-    """The first lines of a list that fit into so many characters, and how many more there are."""
+    """The first lines of a list, as many as fit into `room` characters, and the number of the others."""
     for kept in range(len(lines), 0, -1):
         more = len(lines) - kept
         found = [*lines[:kept], f"and {more} more, on the page"] if more else list(lines)
